@@ -1,0 +1,141 @@
+"""Workers on the CPU: a crew of threads, and the gate they pass between kernel calls.
+
+mfviz uses no parallel layer of Numba. Its kernels are serial, release the GIL and are run by a crew
+of Python threads, one a worker. Reasons: a run may have more workers than cores (four lanes teach
+more than two), the workers of a free-running solver go on while the coordinator looks at them, each
+worker has a lane of its own, and Numba's workqueue layer aborts the process when two parallel
+kernels meet. Barriers inside an epoch are taken inside the kernels (``kernels.simd``), because a
+barrier in Python costs a change of the GIL's owner.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+
+__all__ = ["Crew", "Gate", "cpu_count"]
+
+
+def cpu_count() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Gate:
+    """Where workers wait while a run is paused, and learn that it is over."""
+
+    def __init__(self) -> None:
+        self._open = threading.Event()
+        self._open.set()
+        self._closed_for_good = False
+
+    def __call__(self) -> bool:
+        """Pass, or wait while the gate is shut; False means: return at once, the run is over."""
+        self._open.wait()
+        return not self._closed_for_good
+
+    def shut(self) -> None:
+        """Hold workers at their next pass."""
+        self._open.clear()
+
+    def open(self) -> None:
+        """Let workers pass."""
+        self._open.set()
+
+    def dismiss(self) -> None:
+        """Let everybody through with the answer False, now and from now on."""
+        self._closed_for_good = True
+        self._open.set()
+
+
+class Crew:
+    """A fixed number of threads that run one task together, again and again.
+
+    Parameters
+    ----------
+    workers : int
+        Number of threads; worker ``w`` is always the same thread.
+    name : str
+        Prefix of the threads' names.
+
+    Notes
+    -----
+    ``run`` is a barrier; ``start`` and ``wait`` let the coordinator look on meanwhile. An exception
+    in a worker is raised by ``wait`` once all have returned.
+    """
+
+    def __init__(self, workers: int, name: str = "mfviz") -> None:
+        self.workers = workers
+        self._lock = threading.Condition()
+        self._task: Callable[[int], None] | None = None
+        self._round = 0
+        self._busy = 0
+        self._error: BaseException | None = None
+        self._threads = [
+            threading.Thread(target=self._work, args=(w,), name=f"{name}-W{w}", daemon=True)
+            for w in range(workers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def start(self, task: Callable[[int], None]) -> None:
+        """Have every worker ``w`` call ``task(w)``; returns at once."""
+        with self._lock:
+            if self._busy:
+                raise RuntimeError("the crew is still at its last task; wait for it first")
+            self._task, self._busy, self._error = task, self.workers, None
+            self._round += 1
+            self._lock.notify_all()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until all workers are done; False if ``timeout`` seconds passed before."""
+        with self._lock:
+            if not self._lock.wait_for(lambda: self._busy == 0, timeout):
+                return False
+            error, self._error = self._error, None
+        if error is not None:
+            raise error
+        return True
+
+    def run(self, task: Callable[[int], None]) -> None:
+        """Start a task and wait for it."""
+        self.start(task)
+        self.wait()
+
+    def close(self) -> None:
+        """End the threads; the crew must be idle or about to be."""
+        with self._lock:
+            self._lock.wait_for(lambda: self._busy == 0)
+            self._task = None
+            self._round += 1
+            self._lock.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _work(self, worker: int) -> None:
+        seen = 0
+        while True:
+            with self._lock:
+                self._lock.wait_for(lambda: self._round != seen)
+                seen, task = self._round, self._task
+            if task is None:
+                return
+            error: BaseException | None = None
+            try:
+                task(worker)
+            except BaseException as caught:
+                error = caught
+            with self._lock:
+                self._error = self._error or error
+                self._busy -= 1
+                if self._busy == 0:
+                    self._lock.notify_all()

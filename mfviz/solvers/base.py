@@ -1,0 +1,286 @@
+"""What a solver is: declared parameters, a card, a memory model and a generator of checkpoints.
+
+A solver never sees a queue, a widget, a callback or the app's threads. It yields a
+:class:`Checkpoint` at every safe point, at most 50 ms of work apart, and reads the live learning
+rate and lambda from its :class:`Context` after each yield; the run that drives it owns the thread,
+the clock and everything that happens in between.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import param
+
+from mfviz.backends.host import Crew, Gate, cpu_count
+from mfviz.data.problem import Problem
+from mfviz.errors import ParameterError
+from mfviz.telemetry.clock import SpanBuffer
+from mfviz.telemetry.memory import Ledger, MemoryModel
+
+__all__ = [
+    "Card",
+    "Checkpoint",
+    "Context",
+    "Factors",
+    "Solver",
+    "registry",
+    "solver_class",
+]
+
+PAD = 16  # factors are padded with zero columns to a multiple of this, one 512-bit vector
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A safe point of a solver.
+
+    Attributes
+    ----------
+    kind : str
+        "chunk", "batch", "stratum", "half-sweep" or "epoch".
+    epoch : int
+        Epoch that this belongs to; the checkpoint ("epoch", 0) comes first and ends the set-up.
+    updates : int
+        Rating visits since the start (two-sided solvers count each side).
+    running : bool
+        True where the workers go on while the coordinator yields (free-running solvers).
+    """
+
+    kind: str
+    epoch: int
+    updates: int
+    running: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What a solver is like, in one or two short sentences a field; no field is empty."""
+
+    parallel: str
+    synchronises: str
+    conflicts: str
+    cost: str
+    memory: str
+    kernel: str
+
+
+@dataclass
+class Factors:
+    """The model: prediction is ``mu + bu[u] + bi[i] + P[u] . Q[i]``.
+
+    Attributes
+    ----------
+    P, Q : (m, padded), (n, padded) float32
+        Row-major, padded with zero columns to a multiple of 16; ``rank`` columns count.
+    bu, bi : (m,), (n,) float32
+        Biases; zeros where the solver has none.
+    mu : float
+        Constant part; 0 where the solver does not centre.
+    rank : int
+    biased : bool
+        Whether the solver trains ``bu`` and ``bi``.
+    scale : float
+        Factors and biases are those of ratings divided by this (1 unless a solver scales);
+        predictions are multiplied by it.
+    """
+
+    P: npt.NDArray[np.float32]
+    Q: npt.NDArray[np.float32]
+    bu: npt.NDArray[np.float32]
+    bi: npt.NDArray[np.float32]
+    rank: int
+    mu: float = 0.0
+    biased: bool = False
+    scale: float = 1.0
+
+    @staticmethod
+    def width(rank: int) -> int:
+        """Columns that are stored for a rank."""
+        return -(-rank // PAD) * PAD
+
+    def predict(self, u: npt.NDArray[np.int32], i: npt.NDArray[np.int32]) -> npt.NDArray[Any]:
+        """Predict ratings in the user's units, as float64 (NumPy; for a few pairs)."""
+        dots = np.einsum("ij,ij->i", self.P[u].astype(np.float64), self.Q[i].astype(np.float64))
+        return self.scale * (self.mu + self.bu[u] + self.bi[i] + dots)
+
+    def copy(self) -> Factors:
+        """Deep copy of the arrays."""
+        arrays = (self.P.copy(), self.Q.copy(), self.bu.copy(), self.bi.copy())
+        return Factors(*arrays, self.rank, self.mu, self.biased, self.scale)
+
+    def finite(self) -> bool:
+        """Whether every number of the model is finite."""
+        return all(bool(np.isfinite(a).all()) for a in (self.P, self.Q, self.bu, self.bi))
+
+
+@dataclass
+class Context:
+    """What a run gives its solver.
+
+    Attributes
+    ----------
+    rng : numpy.random.Generator
+        Seeded; the only source of randomness, used on the coordinating thread.
+    crew : Crew
+        ``solver.workers`` threads.
+    gate : Gate
+        Workers of free-running solvers pass it between kernel calls.
+    ledger : Ledger
+        Every array goes through it under a name.
+    spans : SpanBuffer
+        Read by the run at checkpoints (never while ``running``).
+    emit : callable
+        ``emit(kind, **fields)`` with an event class: BlockTaken, Measured, Noticed.
+    chunk : int
+        Most ratings between two checkpoints; solvers may take fewer, never more.
+    lr, lam : float
+        Live values of the two settings that may change during a run; read after each yield.
+    start : Factors, optional
+        Initial factors to copy ("same start" of two runs).
+    factors : Factors, optional
+        Set by the solver before its first checkpoint, and updated in place from then on.
+    names : tuple of str
+        Names of spans by tag, set by the solver.
+    """
+
+    rng: np.random.Generator
+    crew: Crew
+    gate: Gate
+    ledger: Ledger
+    spans: SpanBuffer
+    emit: Callable[..., Any]
+    lr: float
+    lam: float
+    chunk: int = 1 << 62
+    start: Factors | None = None
+    factors: Factors | None = None
+    names: tuple[str, ...] = field(default=("update",))
+
+
+class Solver(param.Parameterized):
+    """Base of all solvers; a subclass in a file of ``mfviz/solvers`` is found by itself.
+
+    Class attributes ``key, title, paper, equations, backends, reconstruction, card`` describe the
+    algorithm; hyper-parameters are bounded, documented ``param``s, and what is declared here is
+    common to all.
+    """
+
+    key: ClassVar[str] = ""
+    title: ClassVar[str] = ""
+    paper: ClassVar[str] = ""
+    equations: ClassVar[str] = ""
+    backends: ClassVar[tuple[str, ...]] = ("cpu",)
+    reconstruction: ClassVar[bool] = False
+    two_sided: ClassVar[bool] = False
+    has_lr: ClassVar[bool] = True
+    card: ClassVar[Card]
+
+    rank = param.Integer(16, bounds=(1, 4096), doc="Number of features f of each user and item.")
+    lam = param.Number(0.05, bounds=(0.0, 100.0), doc="Regularisation λ.")
+    epochs = param.Integer(20, bounds=(1, 10_000), doc="Passes over the training ratings.")
+    workers = param.Integer(cpu_count(), bounds=(1, 64), doc="Threads that work side by side.")
+    seed = param.Integer(0, bounds=(0, 2**31 - 1), doc="Seed of initial factors and order.")
+
+    @classmethod
+    def hyper_parameters(cls) -> dict[str, param.Parameter]:
+        """Declared settings by name, in the order of declaration, without param's own ``name``."""
+        return {n: p for n, p in cls.param.objects("existing").items() if n != "name"}
+
+    @classmethod
+    def make(cls, **settings: Any) -> Solver:
+        """Build a solver from settings, with errors that a user can act on.
+
+        Raises
+        ------
+        ParameterError
+            For an unknown setting, a wrong type or a value out of its bounds.
+        """
+        known = cls.hyper_parameters()
+        for name, value in settings.items():
+            if name not in known:
+                raise ParameterError(
+                    f"{cls.key} has no setting {name!r}; it has {', '.join(known)}.", name
+                )
+            try:
+                known[name]._validate(value)
+            except (ValueError, TypeError):
+                raise ParameterError(f"{name} is {value!r}; {expected(known[name])}.", name) from None
+        return cls(**settings)
+
+    def settings(self) -> dict[str, Any]:
+        """Values of all settings, by name."""
+        return {name: getattr(self, name) for name in self.hyper_parameters()}
+
+    def supports(self, problem: Problem, backend: str = "cpu") -> str | None:
+        """Return None, or the reason why this solver cannot serve the problem on the backend."""
+        if backend not in self.backends:
+            return f"{self.title} has no {backend} backend; it runs on {', '.join(self.backends)}."
+        return None
+
+    def determinism(self, backend: str = "cpu") -> str:
+        """Return "exact", "exact at N workers" or "statistical" for these settings."""
+        raise NotImplementedError
+
+    def memory(
+        self, n_users: int, n_items: int, nnz: int, backend: str = "cpu"
+    ) -> MemoryModel:
+        """Predict what :meth:`iterate` will hold for ``nnz`` training ratings."""
+        raise NotImplementedError
+
+    def iterate(self, problem: Problem, context: Context) -> Iterator[Checkpoint]:
+        """Train: set up, yield ("epoch", 0), then work and yield; one ("epoch", e) ends each epoch.
+
+        No update is made before the first checkpoint.
+        """
+        raise NotImplementedError
+
+    def objective(self, problem: Problem, factors: Factors, squared_error: float) -> float:
+        """Return the value that this solver minimises, given the training sum of squared errors."""
+        raise NotImplementedError
+
+
+def expected(parameter: param.Parameter) -> str:
+    """Say in words which values a setting takes."""
+    if isinstance(parameter, param.Selector):
+        return "it must be one of " + ", ".join(str(choice) for choice in parameter.objects)
+    if isinstance(parameter, param.Boolean):
+        return "it must be true or false"
+    kind = "a whole number" if isinstance(parameter, param.Integer) else "a number"
+    low, high = getattr(parameter, "bounds", None) or (None, None)
+    if low is not None and high is not None:
+        return f"it must be {kind} from {low:g} to {high:g}"
+    return f"it must be {kind}"
+
+
+@cache
+def registry() -> dict[str, type[Solver]]:
+    """Every solver of ``mfviz.solvers`` by key, in order of key."""
+    package = importlib.import_module("mfviz.solvers")
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"mfviz.solvers.{module.name}")
+    found = param.concrete_descendents(Solver).values()
+    return {cls.key: cls for cls in sorted(found, key=lambda c: c.key) if cls.key}
+
+
+def solver_class(key: str) -> type[Solver]:
+    """Return the solver of that key.
+
+    Raises
+    ------
+    ParameterError
+        If there is none.
+    """
+    try:
+        return registry()[key]
+    except KeyError:
+        raise ParameterError(
+            f"no solver is called {key!r}; there are {', '.join(registry())}.", "solver"
+        ) from None

@@ -1,0 +1,113 @@
+"""Spans written inside the kernels: preallocated rows that are read between calls.
+
+A kernel stamps a span with ``kernels.simd.clock_ns`` (the clock of ``time.monotonic_ns``) and writes
+one row of :data:`FIELDS` into its worker's part of the buffer; nothing is allocated and no lock is
+taken, so a span costs some 50 ns. The columns here are the one definition of that row; the kernels
+side is ``kernels/spans.py``, and a test holds the two together.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mfviz.telemetry.events import OPS, REASONS
+
+__all__ = ["FIELDS", "SpanBuffer"]
+
+FIELDS = ("start", "end", "op", "ratings", "row", "col", "reason", "tag")
+
+
+@dataclass
+class SpanBuffer:
+    """Room for the spans of every worker between two reads.
+
+    Attributes
+    ----------
+    rows : (workers, capacity, 8) int64
+        A row a span, columns as in :data:`FIELDS`; times of ``time.monotonic_ns``. ``row`` and
+        ``col`` name a block (-1: none); ``tag`` indexes the names given to :meth:`drain`.
+    fill : (workers, 8) int64
+        Column 0: rows written; column 1: rows that found no room. The rest keeps the counters of
+        two workers off one cache line.
+    """
+
+    rows: npt.NDArray[np.int64]
+    fill: npt.NDArray[np.int64]
+
+    @classmethod
+    def make(cls, workers: int, capacity: int = 8192) -> SpanBuffer:
+        """Allocate a buffer for ``workers`` lanes of ``capacity`` spans."""
+        return cls(
+            np.zeros((workers, capacity, len(FIELDS)), dtype=np.int64),
+            np.zeros((workers, 8), dtype=np.int64),
+        )
+
+    @property
+    def dropped(self) -> int:
+        """Spans that found no room since the last :meth:`drain`."""
+        return int(self.fill[:, 1].sum())
+
+    def add(
+        self,
+        worker: int,
+        start_ns: int,
+        end_ns: int,
+        *,
+        op: str = "kernel",
+        ratings: int = 0,
+        block: tuple[int, int] = (-1, -1),
+        reason: str = "",
+        tag: int = 0,
+    ) -> None:
+        """Write a span from Python (a wait at a barrier, say); for the worker's own thread only."""
+        at = int(self.fill[worker, 0])
+        if at == self.rows.shape[1]:
+            self.fill[worker, 1] += 1
+            return
+        self.rows[worker, at] = (
+            start_ns, end_ns, OPS.index(op), ratings, *block, REASONS.index(reason), tag
+        )  # fmt: skip
+        self.fill[worker, 0] = at + 1
+
+    def drain(self, origin_ns: int, epoch: int, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+        """Take the spans out, as fields of :class:`~mfviz.telemetry.events.Span`.
+
+        Parameters
+        ----------
+        origin_ns : int
+            The log's origin, subtracted from the times.
+        epoch : int
+            Epoch that they belong to.
+        names : tuple of str
+            Names by tag.
+
+        Notes
+        -----
+        Call it only while no worker writes. Spans come lane by lane, each in order of time.
+        """
+        for worker in range(len(self.rows)):
+            count = int(self.fill[worker, 0])
+            for start, end, op, ratings, row, col, reason, tag in self.rows[worker, :count].tolist():
+                yield {
+                    "lane": f"W{worker}",
+                    "op": OPS[op],
+                    "name": names[tag],
+                    "start_ns": start - origin_ns,
+                    "end_ns": end - origin_ns,
+                    "ratings": ratings,
+                    "epoch": epoch,
+                    "block": "" if row < 0 else f"{row},{col}",
+                    "reason": REASONS[reason],
+                }
+        self.fill[:] = 0
+
+    @staticmethod
+    def now_ns() -> int:
+        """The clock of the spans."""
+        return time.monotonic_ns()
