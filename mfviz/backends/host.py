@@ -31,11 +31,23 @@ class Gate:
         self._open = threading.Event()
         self._open.set()
         self._closed_for_good = False
+        self._lock = threading.Lock()
+        self._waiting = 0
 
     def __call__(self) -> bool:
         """Pass, or wait while the gate is shut; False means: return at once, the run is over."""
-        self._open.wait()
+        if not self._open.is_set():
+            with self._lock:
+                self._waiting += 1
+            self._open.wait()
+            with self._lock:
+                self._waiting -= 1
         return not self._closed_for_good
+
+    @property
+    def waiting(self) -> int:
+        """Workers that stand before the shut gate."""
+        return self._waiting
 
     def shut(self) -> None:
         """Hold workers at their next pass."""
@@ -80,6 +92,11 @@ class Crew:
         ]
         for thread in self._threads:
             thread.start()
+
+    @property
+    def busy(self) -> int:
+        """Workers that are still at the task."""
+        return self._busy
 
     def start(self, task: Callable[[int], None]) -> None:
         """Have every worker ``w`` call ``task(w)``; returns at once."""
