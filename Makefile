@@ -1,0 +1,82 @@
+# Two commands matter: `make explore` serves the page, `make test` runs every test. Each is complete
+# on a fresh machine that has Python 3.11 or newer and make: the environment is made in .venv, with
+# the versions of constraints.txt.
+
+PYTHON ?= python3
+PORT ?=
+ARGS ?=
+
+VENV := .venv
+RUN := $(VENV)/bin/python -m
+BASE := $(VENV)/.base-installed
+DEV := $(VENV)/.dev-installed
+PIP := $(RUN) pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help explore test browser lint format bench warm clean
+
+help:
+	@echo "make explore   serve the explorer on this machine (PORT=5006 to choose the port)"
+	@echo "make test      run all tests (ARGS='-k als' to choose; MFVIZ_DATA_DIR for real ratings)"
+	@echo "make lint      check style and types (make format to mend the style)"
+	@echo "make bench     measure the page, the solvers and the cost of watching on this machine"
+	@echo "make warm      compile the kernels once, ahead of the first run"
+	@echo "make clean     remove the environment and all caches"
+
+explore: $(BASE)
+	@$(RUN) mfviz explore $(if $(PORT),--port $(PORT)) $(ARGS)
+
+# Tests without a browser share the cores; those with one have the machine to themselves, because
+# they hold the page to deadlines. Code 5 says that ARGS chose no test of that half.
+test: $(DEV) browser
+	@$(RUN) pytest -n 2 -m "not ui" $(ARGS) || [ $$? -eq 5 ]
+	@$(RUN) pytest -m ui $(ARGS) || [ $$? -eq 5 ]
+
+browser: $(BASE)
+	@$(RUN) mfviz.browser || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "Installing Chromium for the page tests ..."; \
+	    apt-get update -qq && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	      chromium fonts-liberation >/dev/null; \
+	  else false; fi; } || \
+	  echo "Without a browser the page tests are skipped: install Chromium or Chrome, or name one" \
+	       "with CHROMIUM=/path/to/it."
+
+lint: $(DEV)
+	@$(RUN) ruff check .
+	@$(RUN) ruff format --check .
+	@$(RUN) mypy
+
+format: $(DEV)
+	@$(RUN) ruff check --fix .
+	@$(RUN) ruff format .
+
+bench: $(DEV) browser
+	@$(RUN) mfviz bench $(or $(ARGS),all)
+
+warm: $(BASE)
+	@$(RUN) mfviz warm
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .bench
+	find mfviz apps tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "mfviz needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1 || echo missing)." \
+	       "Name another: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 2; }
+	@echo "Making the environment in $(VENV), once; this takes a minute or two ..."
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "'$(PYTHON) -m venv' failed. On Debian and Ubuntu: apt install python3-venv" >&2; exit 2; }
+
+# hatchling comes first and pinned, so that building the project asks for nothing more.
+$(BASE): pyproject.toml constraints.txt | $(VENV)/bin/python
+	@$(PIP) hatchling
+	@$(PIP) --no-build-isolation --editable .
+	@touch $@
+
+$(DEV): $(BASE)
+	@echo "Installing what the tests need ..."
+	@$(PIP) --no-build-isolation --editable '.[dev,notebook]'
+	@touch $@

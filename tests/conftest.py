@@ -1,0 +1,102 @@
+"""Fixtures that all tests share.
+
+Real ratings are looked for in ``MFVIZ_DATA_DIR``; a test that needs them is skipped, with the
+reason, where they are absent. Nothing but this machine is ever connected to.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mfviz import browser as browsers
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def _is_local(address: Any) -> bool:
+    if not isinstance(address, tuple):
+        return True  # a socket of the file system
+    if address[0] in ("localhost", ""):
+        return True
+    try:
+        return ipaddress.ip_address(address[0]).is_loopback
+    except ValueError:
+        return False
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_network() -> Iterator[None]:
+    """Refuse every connection that would leave this machine."""
+    patch = pytest.MonkeyPatch()
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        if not _is_local(address):
+            raise OSError(f"a test wanted to connect to {address}; tests stay on this machine")
+        connect(self, address)
+
+    patch.setattr(socket.socket, "connect", guarded)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keep runs and downloads of tests out of the user's folders."""
+    base = tmp_path_factory.getbasetemp()
+    monkeypatch.setenv("MFVIZ_RUNS_DIR", str(base / "runs"))
+    monkeypatch.setenv("MFVIZ_CACHE_DIR", str(base / "cache"))
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Folder of real ratings."""
+    value = os.environ.get("MFVIZ_DATA_DIR", "")
+    if not value or not Path(value).is_dir():
+        pytest.skip("needs real ratings: set MFVIZ_DATA_DIR to a folder that holds ml-100k, ml-1m")
+    return Path(value)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A generator with a fixed seed."""
+    return np.random.default_rng(20260101)
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    """Executable of a Chromium; on CI its absence is a failure, elsewhere a skip."""
+    found = browsers.find()
+    if found is None:
+        reason = "needs Chromium or Chrome: install one, or set CHROMIUM to its path"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return found
+
+
+@pytest.fixture(scope="session")
+def chromium(chromium_path: str) -> Iterator[Any]:
+    """A headless Chromium, driven by Playwright (its ``Browser``)."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    flags = [*browsers.FLAGS, "--no-sandbox", "--disable-gpu"]
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium_path, args=flags)
+        yield browser
+        browser.close()
