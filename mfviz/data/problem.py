@@ -23,6 +23,8 @@ __all__ = ["Problem", "split"]
 class Problem:
     """Training and test ratings that share one numbering.
 
+    Build one with :func:`split` or :meth:`from_files`.
+
     Attributes
     ----------
     train, test : Ratings
@@ -31,12 +33,15 @@ class Problem:
         Seed of the split.
     set_aside : int
         Test pairs left out because their user or item is absent from training.
+    shared : int
+        Test pairs that are training pairs too; their error flatters the model.
     """
 
     train: Ratings
     test: Ratings
     seed: int = 0
     set_aside: int = 0
+    shared: int = 0
 
     @classmethod
     def from_files(cls, train: Ratings, test: Ratings, *, seed: int = 0) -> Problem:
@@ -49,13 +54,13 @@ class Problem:
         seed : int
             Kept for the record; nothing is drawn.
         """
-        u, known_u = _lookup(train.user_ids, test.user_ids[test.u])
-        i, known_i = _lookup(train.item_ids, test.item_ids[test.i])
-        keep = known_u & known_i
+        u = train.user_numbers(test.user_ids)[test.u]
+        i = train.item_numbers(test.item_ids)[test.i]
+        keep = (u >= 0) & (i >= 0)
         part = Ratings(
             u[keep], i[keep], test.r[keep], train.user_ids, train.item_ids, test.name, test.notices
         )
-        return cls(train, part, seed, int((~keep).sum()))
+        return cls(train, part, seed, int((~keep).sum()), _shared(train, part))
 
     @property
     def name(self) -> str:
@@ -75,18 +80,27 @@ class Problem:
     @property
     def notices(self) -> tuple[str, ...]:
         """Sentences about data and split that a user should see."""
-        if not self.set_aside:
-            return self.train.notices
-        return (
-            *self.train.notices,
-            f"{self.set_aside:,} test ratings set aside: their user or item has no training rating.",
-        )
+        found = list(self.train.notices)
+        if self.set_aside:
+            found.append(
+                f"{self.set_aside:,} test ratings set aside: "
+                "their user or item has no training rating."
+            )
+        if not self.test.nnz:
+            found.append("No test rating: the test RMSE is not defined.")
+        if self.shared:
+            found.append(
+                f"{self.shared:,} test ratings are of pairs that the training ratings hold too; "
+                "the test RMSE flatters the model."
+            )
+        return tuple(found)
 
     @cached_property
     def fingerprint(self) -> str:
         """Sixteen hex digits over ratings and split; equal means that runs are comparable."""
         digest = hashlib.sha256()
-        digest.update(np.array([self.n_users, self.n_items], dtype=np.int64).tobytes())
+        shape = [self.n_users, self.n_items, self.train.nnz, self.test.nnz]
+        digest.update(np.array(shape, dtype=np.int64).tobytes())
         for part in (self.train, self.test):
             for array in (part.u, part.i, part.r):
                 digest.update(np.ascontiguousarray(array).data)
@@ -112,7 +126,7 @@ def split(ratings: Ratings, *, holdout: float = 0.1, seed: int = 0) -> Problem:
     Raises
     ------
     ParameterError
-        If ``holdout`` is out of range.
+        If ``holdout`` or ``seed`` is out of range.
     DataError
         If no training rating would be left.
     """
@@ -120,43 +134,55 @@ def split(ratings: Ratings, *, holdout: float = 0.1, seed: int = 0) -> Problem:
         raise ParameterError(
             f"holdout is {holdout}; it must be at least 0 and below 1. Try 0.1.", "holdout"
         )
+    if seed < 0:
+        raise ParameterError(f"seed is {seed}; it must be a whole number from 0 up.", "seed")
     n_test = round(ratings.nnz * holdout)
     if n_test >= ratings.nnz:
         raise DataError(
             f"{ratings.name}: {ratings.nnz} rating(s) with a hold-out of {holdout} leave none to "
             "train on. Use a smaller hold-out or more ratings."
         )
-    order = np.random.default_rng([seed, 0x5EED]).permutation(ratings.nnz)
-    train_at, test_at = np.sort(order[n_test:]), np.sort(order[:n_test])
-    train = _restrict(ratings, train_at)
-    test = replace(ratings, u=ratings.u[test_at], i=ratings.i[test_at], r=ratings.r[test_at])
-    return Problem.from_files(train, test, seed=seed)
-
-
-def _restrict(ratings: Ratings, at: npt.NDArray[np.intp]) -> Ratings:
-    """Keep the ratings at the given positions and number the sides that are left."""
-    users, u = np.unique(ratings.u[at], return_inverse=True)
-    items, i = np.unique(ratings.i[at], return_inverse=True)
-    return Ratings(
-        u.astype(np.int32),
-        i.astype(np.int32),
-        ratings.r[at],
+    rng = np.random.default_rng([seed, 0x5EED])
+    in_train = np.ones(ratings.nnz, dtype=np.bool_)
+    in_train[rng.choice(ratings.nnz, n_test, replace=False, shuffle=False)] = False
+    users, u = _renumber(ratings.u, in_train, ratings.n_users)
+    items, i = _renumber(ratings.i, in_train, ratings.n_items)
+    keep = ~in_train & (u >= 0) & (i >= 0)
+    train = Ratings(
+        u[in_train],
+        i[in_train],
+        ratings.r[in_train],
         ratings.user_ids[users],
         ratings.item_ids[items],
         ratings.name,
         ratings.notices,
     )
+    test = replace(train, u=u[keep], i=i[keep], r=ratings.r[keep])
+    # Without repeated pairs no test pair can be a training pair too, and the count is spared.
+    shared = _shared(train, test) if ratings.duplicates else 0
+    return Problem(train, test, seed, n_test - test.nnz, shared)
 
 
-def _lookup(
-    known: npt.NDArray[np.generic], wanted: npt.NDArray[np.generic]
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
-    """Positions of ``wanted`` ids in the sorted array ``known``, and which were found."""
-    if known.dtype.kind != wanted.dtype.kind and "U" in (known.dtype.kind, wanted.dtype.kind):
-        known, wanted = known.astype(str), wanted.astype(str)
-        order = np.argsort(known, kind="stable")
-    else:
-        order = np.arange(len(known))
-    at = np.minimum(np.searchsorted(known[order], wanted), len(known) - 1)
-    position = order[at]
-    return position.astype(np.int32), known[position] == wanted
+def _renumber(
+    numbers: npt.NDArray[np.int32], in_train: npt.NDArray[np.bool_], count: int
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int32]]:
+    """Number one side by the training ratings alone.
+
+    Returns the old numbers that are left, and the new number of every rating (-1: not left).
+    """
+    seen = np.zeros(count, dtype=np.bool_)
+    seen[numbers[in_train]] = True
+    left = np.flatnonzero(seen)
+    table = np.full(count, -1, dtype=np.int32)
+    table[left] = np.arange(len(left), dtype=np.int32)
+    return left, table[numbers]
+
+
+def _shared(train: Ratings, test: Ratings) -> int:
+    """Count the test ratings whose pair has a training rating."""
+    if test.nnz == 0:
+        return 0
+    known = train.pairs()
+    known.sort()
+    pairs = test.pairs()
+    return int((known[np.minimum(np.searchsorted(known, pairs), len(known) - 1)] == pairs).sum())

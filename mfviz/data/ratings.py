@@ -14,12 +14,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mfviz.data.numbering import lookup, number, stable_order
 from mfviz.errors import DataError
 
 __all__ = ["Compressed", "Ratings", "compress"]
 
 Int32 = npt.NDArray[np.int32]
 Float32 = npt.NDArray[np.float32]
+
+BITMAP_CELLS = 1 << 27  # matrices up to this size find duplicates in a table of one byte a cell
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Compressed:
 
 
 def compress(row: Int32, col: Int32, r: Float32, n_rows: int) -> Compressed:
-    """Group ratings by ``row`` with a stable sort.
+    """Group ratings by ``row``, keeping their order within a row.
 
     Parameters
     ----------
@@ -62,7 +65,7 @@ def compress(row: Int32, col: Int32, r: Float32, n_rows: int) -> Compressed:
     -------
     Compressed
     """
-    order = np.argsort(row, kind="stable")
+    order = stable_order(row, n_rows)
     indptr = np.zeros(n_rows + 1, dtype=np.int64)
     np.cumsum(np.bincount(row, minlength=n_rows), out=indptr[1:])
     return Compressed(indptr, col[order], r[order])
@@ -122,31 +125,61 @@ class Ratings:
         DataError
             If the lengths differ, nothing is left, or a value is not finite.
         """
-        u_raw, i_raw = np.asarray(users).ravel(), np.asarray(items).ravel()
-        r = np.array(values, dtype=np.float32).ravel()
-        if not (len(u_raw) == len(i_raw) == len(r)):
+        user_ids, u = _numbered(users, f"{name}: user")
+        item_ids, i = _numbered(items, f"{name}: item")
+        r = _values(values, name)
+        if not (len(u) == len(i) == len(r)):
             raise DataError(
-                f"{name}: found {len(u_raw)} users, {len(i_raw)} items and {len(r)} ratings; "
+                f"{name}: found {len(u)} users, {len(i)} items and {len(r)} ratings; "
                 "the three must have one entry for each rating."
             )
+        return cls.from_numbers(u, i, r, user_ids, item_ids, name=name, notices=notices)
+
+    @classmethod
+    def from_numbers(
+        cls,
+        u: Int32,
+        i: Int32,
+        r: Float32,
+        user_ids: npt.NDArray[Any],
+        item_ids: npt.NDArray[Any],
+        *,
+        name: str = "ratings",
+        notices: Sequence[str] = (),
+    ) -> Ratings:
+        """Build ratings that are numbered already, and look at their shape.
+
+        Parameters
+        ----------
+        u, i : (nnz,) int32
+            Dense numbers; each user and each item has a rating.
+        r : (nnz,) float32
+            Finite.
+        user_ids, item_ids : (n_users,), (n_items,) int64 or str array
+            Ids in ascending order.
+        name : str
+            Shown name.
+        notices : sequence of str
+            Sentences to carry along; notices on duplicates and on one-sided shapes are added.
+
+        Raises
+        ------
+        DataError
+            If there is no rating.
+        """
         if len(r) == 0:
             raise DataError(f"{name}: found no rating; at least one user, item, rating is needed.")
-        if not np.isfinite(r).all():
-            at = int(np.flatnonzero(~np.isfinite(r))[0])
-            raise DataError(
-                f"{name}: rating {at + 1} is {r[at]}; every rating must be a finite number. "
-                "Remove or correct it."
-            )
-        user_ids, u = np.unique(u_raw, return_inverse=True)
-        item_ids, i = np.unique(i_raw, return_inverse=True)
-        ratings = cls(
-            u.astype(np.int32), i.astype(np.int32), r, user_ids, item_ids, name, tuple(notices)
-        )
-        return replace(ratings, notices=(*ratings.notices, *ratings._shape_notices()))
+        bare = cls(u, i, r, user_ids, item_ids, name)
+        ratings = replace(bare, notices=(*notices, *bare._shape_notices()))
+        vars(ratings)["duplicates"] = bare.duplicates  # the count is dear; carry it over
+        return ratings
 
     def __post_init__(self) -> None:
-        for array in (self.u, self.i, self.r, self.user_ids, self.item_ids):
-            array.flags.writeable = False
+        # Views are frozen, not the arrays themselves: those may belong to the caller.
+        for part in ("u", "i", "r", "user_ids", "item_ids"):
+            view = getattr(self, part).view()
+            view.flags.writeable = False
+            object.__setattr__(self, part, view)
 
     @property
     def n_users(self) -> int:
@@ -168,21 +201,44 @@ class Ratings:
         """Bytes of ``u``, ``i`` and ``r``: 12 a rating."""
         return self.u.nbytes + self.i.nbytes + self.r.nbytes
 
-    @property
+    @cached_property
     def scale(self) -> tuple[float, float]:
-        """Smallest and largest rating."""
-        return float(self.r.min()), float(self.r.max())
+        """Smallest and largest rating; zeros where there is none."""
+        return (float(self.r.min()), float(self.r.max())) if self.nnz else (0.0, 0.0)
 
     @cached_property
     def mean(self) -> float:
-        """Mean rating, accumulated in float64."""
+        """Mean rating, accumulated in float64; 0 where there is none."""
         return float(self.r.mean(dtype=np.float64)) if self.nnz else 0.0
 
     @cached_property
     def duplicates(self) -> int:
         """Ratings whose (user, item) pair has come before; they are kept."""
-        pair = self.u.astype(np.int64) * self.n_items + self.i
-        return self.nnz - len(np.unique(pair))
+        pair = self.pairs()
+        if (pair[1:] > pair[:-1]).all():
+            return 0  # files sorted by user and item need no more than this look
+        cells = self.n_users * self.n_items
+        if cells <= BITMAP_CELLS:
+            seen = np.zeros(cells, dtype=np.bool_)
+            seen[pair] = True
+            return self.nnz - int(np.count_nonzero(seen))
+        pair.sort()
+        return int(np.count_nonzero(pair[1:] == pair[:-1]))
+
+    def pairs(self) -> npt.NDArray[np.int64]:
+        """Return the cells of the matrix that are rated, as ``u * n_items + i`` (a new array)."""
+        cell = self.u.astype(np.int64)
+        cell *= self.n_items
+        cell += self.i
+        return cell
+
+    def user_numbers(self, ids: npt.ArrayLike) -> Int32:
+        """Numbers of users by the ids that the user brought; -1 where an id is not known."""
+        return lookup(self.user_ids, ids)
+
+    def item_numbers(self, ids: npt.ArrayLike) -> Int32:
+        """Numbers of items by the ids that the user brought; -1 where an id is not known."""
+        return lookup(self.item_ids, ids)
 
     def csr(self) -> Compressed:
         """Ratings grouped by user (a new copy on each call)."""
@@ -202,3 +258,33 @@ class Ratings:
                 "so there is nothing to run in parallel on it."
             )
         return found
+
+
+def _numbered(ids: npt.ArrayLike, what: str) -> tuple[npt.NDArray[Any], Int32]:
+    try:
+        return number(ids)
+    except DataError as error:
+        raise DataError(f"{what} {error}") from None
+
+
+def _values(values: npt.ArrayLike, name: str) -> Float32:
+    """Copy rating values as finite float32."""
+    try:
+        given = np.asarray(values).ravel()
+        if given.dtype.kind not in "biufOSU":
+            raise TypeError(f"type {given.dtype}")
+        with np.errstate(over="ignore"):
+            wide = given if given.dtype.kind in "biuf" else given.astype(np.float64)
+            r: Float32 = np.array(wide, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"{name}: found ratings that are no numbers ({error}); every rating must be a finite "
+            "number. Remove or correct them."
+        ) from None
+    if not np.isfinite(r).all():
+        at = int(np.flatnonzero(~np.isfinite(r))[0])
+        raise DataError(
+            f"{name}: rating {at + 1} is {given[at]}; every rating must be a finite number "
+            "(as float32). Remove or correct it."
+        )
+    return r
