@@ -1,0 +1,198 @@
+"""mfviz as a library: load ratings, factorize them, keep the user's own ids.
+
+>>> import mfviz
+>>> ratings = mfviz.load("toy")                                  # doctest: +SKIP
+>>> result = mfviz.factorize(ratings, solver="als", rank=16)      # doctest: +SKIP
+>>> result.predict(["ann"], ["totoro"])                           # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mfviz.data.problem import Problem, split
+from mfviz.data.ratings import Ratings
+from mfviz.errors import DataError, MfvizError
+from mfviz.experiments.result import Result
+from mfviz.experiments.run import Run
+from mfviz.progress import watch
+from mfviz.solvers.base import Solver, solver_class
+
+__all__ = ["as_ratings", "factorize", "load"]
+
+# Column names that are recognised in a DataFrame, compared in lower case without "_" and " ".
+COLUMNS = {
+    "user": ("user", "userid", "uid", "u"),
+    "item": ("item", "itemid", "iid", "i", "movie", "movieid", "book", "bookid", "product"),
+    "rating": ("rating", "ratings", "r", "value", "score", "stars"),
+}
+
+
+def load(name_or_path: str | Path) -> Ratings:
+    """Load ratings by name or from a file.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        The name of a data set (``mfviz datasets`` lists them) or a file: MovieLens ``u.data``,
+        ``ratings.dat`` and ``ratings.csv``, CSV or TSV with or without a header, ``.npz``.
+
+    Returns
+    -------
+    Ratings
+
+    Raises
+    ------
+    DataError
+        If there is no such name or file, or the file cannot be read; the message names the line.
+    """
+    from mfviz.data import catalog
+
+    return catalog.load(name_or_path)
+
+
+def factorize(
+    ratings: Any,
+    *,
+    test: Any = None,
+    solver: str = "als",
+    rank: int | None = None,
+    epochs: int | None = None,
+    workers: int | None = None,
+    seed: int = 0,
+    backend: str = "cpu",
+    evaluate_every: int = 1,
+    progress: bool | None = None,
+    **params: Any,
+) -> Result:
+    """Factorize ratings and return factors, predictions and the tables of the run.
+
+    Parameters
+    ----------
+    ratings : Ratings, (users, items, values), DataFrame or scipy.sparse matrix
+        Ids may be integers or strings and stay the user's own. In a DataFrame the columns are
+        found by name (user, item, rating and their common spellings), or by order if there are
+        three. In a sparse matrix users are rows, items are columns, and what is stored is a
+        rating, stored zeros too.
+    test : same kinds, optional
+        Ratings to report the test RMSE on; pairs whose user or item is absent from ``ratings``
+        are set aside and counted.
+    solver : str
+        Key of a solver, see ``mfviz solvers``.
+    rank, epochs, workers : int, optional
+        Without them, what is proposed for the data.
+    seed : int
+        Of initial factors and order.
+    backend : {"cpu", "cuda"}
+    evaluate_every : int
+        Epochs between two evaluations; 0 for one at the end.
+    progress : bool, optional
+        Show a progress bar on standard error; by default only on a terminal or in a notebook.
+    **params
+        Any other setting of the solver.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    DataError
+        If the ratings cannot be used.
+    ParameterError
+        For an unknown setting or one out of its bounds.
+    UnsupportedError
+        If the solver cannot serve the problem or the backend.
+    MfvizError
+        If the solver failed; a run that diverged is returned, with its status and a suggestion.
+    """
+    problem = _problem(as_ratings(ratings), test, seed)
+    given = {"rank": rank, "epochs": epochs, "workers": workers, "seed": seed}
+    run = Run(
+        problem,
+        _solver(solver, problem, {n: v for n, v in given.items() if v is not None} | params),
+        backend=backend,
+        evaluate_every=evaluate_every,
+    )
+    watch(run, shown=progress)
+    if run.status == "failed":
+        raise MfvizError(f"{solver} failed: {run.reason}")
+    return run.result()
+
+
+def as_ratings(given: Any, name: str = "ratings") -> Ratings:
+    """Turn what a user has into :class:`Ratings`.
+
+    Parameters
+    ----------
+    given : Ratings, (users, items, values), DataFrame or scipy.sparse matrix
+        See :func:`factorize`.
+    name : str
+        Shown name.
+
+    Returns
+    -------
+    Ratings
+
+    Raises
+    ------
+    DataError
+        If it is none of these, or holds values that are no ratings.
+    """
+    if isinstance(given, Ratings):
+        return given
+    if hasattr(given, "columns") and hasattr(given, "iloc"):
+        return Ratings.from_triples(*_columns(given), name=name)
+    if hasattr(given, "tocoo"):
+        coo = given.tocoo()
+        if coo.ndim != 2:
+            raise DataError(f"{name}: found {coo.ndim} dimensions; users x items are needed.")
+        return Ratings.from_triples(coo.row, coo.col, coo.data, name=name)
+    if isinstance(given, tuple | list) and len(given) == 3:
+        return Ratings.from_triples(*given, name=name)
+    found = type(given).__name__
+    if isinstance(given, np.ndarray):
+        found = f"an array of shape {given.shape}"
+    elif isinstance(given, str | Path):
+        found = f"the {found} {str(given)!r} (mfviz.load reads files and names)"
+    raise DataError(
+        f"{name}: found {found}; give Ratings, three arrays (users, items, values), a DataFrame "
+        "or a scipy.sparse matrix."
+    )
+
+
+def _columns(frame: Any) -> tuple[Any, Any, Any]:
+    """Arrays of the columns user, item and rating of a DataFrame."""
+    names = {str(c).lower().replace("_", "").replace(" ", ""): c for c in frame.columns}
+    chosen = [
+        next((names[known] for known in spellings if known in names), None)
+        for spellings in COLUMNS.values()
+    ]
+    if None in chosen:
+        if len(frame.columns) != 3:
+            missing = [
+                role for role, column in zip(COLUMNS, chosen, strict=True) if column is None
+            ]
+            raise DataError(
+                f"ratings: found the columns {', '.join(map(str, frame.columns))}; none is "
+                f"recognised as {' or '.join(missing)}. Rename them to user, item and rating."
+            )
+        chosen = list(frame.columns)
+    user, item, rating = (frame[column].to_numpy() for column in chosen)
+    return user, item, rating
+
+
+def _problem(train: Ratings, test: Any, seed: int) -> Problem:
+    if test is None:
+        return split(train, holdout=0.0, seed=seed)
+    return Problem.from_files(train, as_ratings(test, "test"), seed=seed)
+
+
+def _solver(key: str, problem: Problem, given: dict[str, Any]) -> Solver:
+    from mfviz.experiments.proposals import propose
+
+    cls = solver_class(key)
+    return cls.make(**{**propose(key, problem), **given})

@@ -1,0 +1,43 @@
+"""``import mfviz`` costs nothing, and every public name is there when it is asked for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mfviz
+
+
+def test_public_names_are_listed_and_found() -> None:
+    assert set(mfviz.__all__) <= set(dir(mfviz))
+    for name in mfviz.__all__:
+        assert getattr(mfviz, name) is not None
+
+
+def test_a_name_that_does_not_exist_says_so() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'factorise'"):
+        mfviz.factorise  # noqa: B018
+
+
+def test_type_checkers_see_the_same_names() -> None:
+    source = Path(mfviz.__file__).read_text(encoding="utf-8")
+    for name in mfviz._HOMES:
+        assert f"import {name} as {name}" in source
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["explore", "--help"]])
+def test_help_needs_neither_jit_nor_gui(arguments: list[str]) -> None:
+    code = (
+        "import sys; sys.argv[1:] = {!r}\n"
+        "from mfviz.cli import main\n"
+        "try:\n main()\nexcept SystemExit as end:\n assert not end.code\n"
+        "heavy = {{'numba', 'panel', 'bokeh', 'holoviews', 'pandas', 'numpy'}}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    outcome = subprocess.run(
+        [sys.executable, "-c", code.format(arguments)], capture_output=True, text=True, check=False
+    )
+    assert outcome.returncode == 0, outcome.stderr
