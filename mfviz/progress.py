@@ -31,15 +31,12 @@ def progress_bar(
     shown : bool, optional
         Whether it is drawn; by default only on a terminal and in a notebook.
     """
+    from tqdm import auto, std
+
     if "ipykernel" in sys.modules:
-        from tqdm.auto import tqdm as kind
-
-        hidden: bool | None = shown is False
-    else:
-        from tqdm import tqdm as kind
-
-        hidden = None if shown is None else not shown  # None: tqdm looks for a terminal
-    return kind(total=total, desc=what, unit=unit, file=sys.stderr, disable=hidden, leave=False)
+        return auto.tqdm(total=total, desc=what, unit=unit, disable=shown is False, leave=False)
+    hidden = None if shown is None else not shown  # None: tqdm looks for a terminal
+    return std.tqdm(total=total, desc=what, unit=unit, disable=hidden, leave=False)
 
 
 def watch(run: Run, *, shown: bool | None = None) -> None:

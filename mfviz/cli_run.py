@@ -1,0 +1,223 @@
+"""``mfviz run`` and ``mfviz warm``: train in this process, with progress on standard error."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mfviz.cli_common import as_option, echo_json, mib, report, seconds, table
+from mfviz.errors import ParameterError
+
+if TYPE_CHECKING:
+    from mfviz.data.problem import Problem
+    from mfviz.solvers.base import Solver
+    from mfviz.telemetry.history import History
+
+__all__ = ["run", "warm"]
+
+ROWS = 12  # epochs in the table for people; the rest is left out in the middle
+
+
+@click.command()
+@click.option("--solver", required=True, metavar="KEY", help="Solver, see: mfviz solvers.")
+@click.option(
+    "--data", required=True, metavar="NAME|PATH", help="Data set, see: mfviz datasets; or a file."
+)
+@click.option("--test", metavar="PATH", help="Test ratings, in a file of their own.")
+@click.option("--holdout", type=float, help="Share of the ratings held out for the test [0.1].")
+@click.option("--backend", default="cpu", metavar="cpu|cuda", show_default=True)
+@click.option("--rank", type=int, help="Features; without it, what is proposed for the data.")
+@click.option("--epochs", type=int, help="Passes over the ratings; without it, as proposed.")
+@click.option("--workers", type=int, help="Threads; without it, one for each core.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of split, start and order.")
+@click.option(
+    "--evaluate-every", type=int, default=1, show_default=True, help="Epochs; 0: at the end only."
+)
+@click.option("--pace", type=float, default=math.inf, help="Epochs a second [unlimited].")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any other setting.")
+@click.option(
+    "--trace", type=click.Path(path_type=Path), help="Write the run to this .mfviz file."
+)
+@as_option
+def run(
+    solver: str,
+    data: str,
+    test: str | None,
+    holdout: float | None,
+    backend: str,
+    settings: tuple[str, ...],
+    trace: Path | None,
+    as_json: bool,
+    **given: Any,
+) -> int:
+    """Train a solver on a data set and tell how it went.
+
+    Settings that are not given are those that mfviz proposes for the data. Exit code 1 says that
+    the run failed, 130 that it was interrupted; what was reached is told in both cases.
+    """
+    from mfviz.experiments.run import Run
+    from mfviz.progress import watch
+    from mfviz.telemetry.history import History
+
+    problem = _problem(data, test, holdout, given["seed"])
+    chosen = _solver(solver, problem, settings, given)
+    folder = _folder(trace)
+    history, interrupted = History(), False
+    try:
+        made = Run(
+            problem,
+            chosen,
+            backend=backend,
+            pace=given["pace"],
+            evaluate_every=given["evaluate_every"],
+            folder=folder,
+        )
+        try:
+            watch(made, shown=False if as_json else None)
+        except KeyboardInterrupt:
+            interrupted = True
+        history.follow(made.log)
+        if trace is not None and folder is not None:
+            _pack(folder, trace)
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+    if as_json:
+        echo_json(report(history))
+    else:
+        click.echo(tell(history))
+    if interrupted:
+        return 130
+    return 1 if history.status == "failed" else 0
+
+
+@click.command()
+@as_option
+def warm(as_json: bool) -> None:
+    """Compile the kernels of all solvers and keep them, so that the first run starts at once."""
+    from mfviz.experiments.warmup import warming
+    from mfviz.progress import progress_bar
+    from mfviz.solvers.base import registry
+
+    rows: list[tuple[str, float]] = []
+    with progress_bar(len(registry()), "compiling", unit="solver") as bar:
+        for key, cls in registry().items():
+            compiled = warming(cls())
+            compiled.wait()
+            if compiled.error is not None:
+                raise compiled.error
+            rows.append((key, compiled.seconds))
+            bar.update()
+    if as_json:
+        echo_json({"compiled": [{"solver": key, "seconds": taken} for key, taken in rows]})
+    else:
+        click.echo(table(("solver", "seconds"), [(key, f"{taken:.2f}") for key, taken in rows]))
+
+
+def tell(history: History) -> str:
+    """Put a run in words and a table of its epochs, for people."""
+    shape = history.shape
+    head = (
+        f"{history.title or history.solver} on {history.problem}: "
+        f"{shape.get('users', 0):,} users x {shape.get('items', 0):,} items, "
+        f"{shape.get('train', 0):,} training and {shape.get('test', 0):,} test ratings"
+    )
+    params = "  ".join(f"{name}={value}" for name, value in history.params.items())
+    ending = history.status + (f": {history.reason}" if history.reason else "")
+    times = ", ".join(
+        f"{name} {seconds(value)}"
+        for name, value in (
+            ("set-up", history.setup_s),
+            ("compile", history.compile_s),
+            ("solve", history.solve_s),
+            ("evaluation", history.eval_s),
+            ("wall", history.wall_s),
+        )
+    )
+    peaks = ", ".join(f"{place} {mib(size)}" for place, size in history.peak_by_place.items())
+    lines = [
+        head,
+        *(f"note: {notice.message}" for notice in history.notices),
+        params,
+        "",
+        _epochs(history),
+        "",
+        ending,
+        f"best test RMSE {_rmse(history.best_test_rmse)}; {times}",
+        f"peak memory: {peaks or '-'}; reproducible: {history.determinism or 'not stated'}",
+    ]
+    return "\n".join(lines)
+
+
+def _epochs(history: History) -> str:
+    rows: list[tuple[Any, ...]] = [
+        (e.epoch, f"{e.updates:,}", f"{e.solve_s:.4f}", _rmse(e.train_rmse), _rmse(e.test_rmse))
+        for e in history.epochs
+    ]
+    if len(rows) > ROWS:
+        rows = [*rows[: ROWS // 2], ("...", "", "", "", ""), *rows[-ROWS // 2 :]]
+    return table(("epoch", "updates", "solve s", "train RMSE", "test RMSE"), rows)
+
+
+def _rmse(value: float) -> str:
+    return f"{value:.4f}" if math.isfinite(value) else "-"
+
+
+def _problem(data: str, test: str | None, holdout: float | None, seed: int) -> Problem:
+    from mfviz.api import load
+    from mfviz.data.problem import Problem, split
+
+    if test is not None and holdout is not None:
+        raise ParameterError("--test and --holdout exclude each other; give one of them.")
+    ratings = load(data)
+    if test is not None:
+        return Problem.from_files(ratings, load(test), seed=seed)
+    return split(ratings, holdout=0.1 if holdout is None else holdout, seed=seed)
+
+
+def _solver(key: str, problem: Problem, texts: tuple[str, ...], given: dict[str, Any]) -> Solver:
+    """Make the solver: what was given, over what is proposed for the data."""
+    from mfviz.experiments.proposals import propose
+    from mfviz.solvers.base import solver_class
+    from mfviz.views.settings import parse
+
+    cls = solver_class(key)
+    known = cls.hyper_parameters()
+    chosen = propose(key, problem)
+    for name in ("rank", "epochs", "workers", "seed"):
+        if given[name] is not None:
+            chosen[name] = given[name]
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ParameterError(f"--set {text!r} must be NAME=VALUE, as in --set lam=0.05.")
+        if name not in known:
+            raise ParameterError(
+                f"{key} has no setting {name!r}; it has {', '.join(known)}.", name
+            )
+        chosen[name] = parse(known[name], value, name)
+    return cls.make(**chosen)
+
+
+def _folder(trace: Path | None) -> Path | None:
+    """Make the run folder beside the file to come: a killed run leaves its events there."""
+    if trace is None:
+        return None
+    if trace.is_dir():
+        raise ParameterError(f"--trace {trace} is a folder; name a file, as in run.mfviz.")
+    if not trace.parent.is_dir():
+        raise ParameterError(f"--trace {trace}: the folder {trace.parent} does not exist.")
+    folder = trace.with_name(trace.name + ".partial")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
+
+
+def _pack(folder: Path, trace: Path) -> None:
+    from mfviz.experiments.store import pack
+
+    pack(folder, trace)
