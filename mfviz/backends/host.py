@@ -28,39 +28,40 @@ class Gate:
     """Where workers wait while a run is paused, and learn that it is over."""
 
     def __init__(self) -> None:
-        self._open = threading.Event()
-        self._open.set()
+        self._changed = threading.Condition()
+        self._open = True
         self._closed_for_good = False
-        self._lock = threading.Lock()
         self._waiting = 0
 
     def __call__(self) -> bool:
         """Pass, or wait while the gate is shut; False means: return at once, the run is over."""
-        if not self._open.is_set():
-            with self._lock:
+        if not self._open:
+            with self._changed:
                 self._waiting += 1
-            self._open.wait()
-            with self._lock:
+                self._changed.wait_for(lambda: self._open)
                 self._waiting -= 1
         return not self._closed_for_good
 
     @property
     def waiting(self) -> int:
-        """Workers that stand before the shut gate."""
+        """Workers that stand before the shut gate and stay there until it is opened."""
         return self._waiting
 
     def shut(self) -> None:
         """Hold workers at their next pass."""
-        self._open.clear()
+        with self._changed:
+            self._open = self._closed_for_good
 
     def open(self) -> None:
         """Let workers pass."""
-        self._open.set()
+        with self._changed:
+            self._open = True
+            self._changed.notify_all()
 
     def dismiss(self) -> None:
         """Let everybody through with the answer False, now and from now on."""
         self._closed_for_good = True
-        self._open.set()
+        self.open()
 
 
 class Crew:

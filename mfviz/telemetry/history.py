@@ -75,6 +75,8 @@ class History:
         From run-ended; ``fix`` is NAME=VALUE or empty.
     setup_s, compile_s, solve_s, eval_s, wall_s : float
         Seconds up to the last event.
+    started_ns : int
+        ``t_ns`` of run-started; wall time counts from here, the end of the queue.
     epochs : list of EpochRow
         A row an epoch from 0; replaced by a fuller one when its evaluation arrives.
     evaluated : list of EpochRow
@@ -119,7 +121,7 @@ class History:
         self.peak_by_place: dict[str, int] = {}
         self.peak_by_part: dict[str, int] = {}
         self._cursor = 0
-        self._origin_ns = 0  # t_ns of run-started: wall time counts from the end of the queue
+        self.started_ns = 0
         self._ready_ns = 0  # t_ns of compiled: set-up counts from here
         self._held: dict[tuple[str, str], int] = {}  # (place, part) -> bytes
         self._peak_bytes = 0
@@ -250,7 +252,7 @@ class History:
         ):  # fmt: skip
             setattr(self, name, getattr(event, name))
         self.status = "warming"
-        self._origin_ns = self._ready_ns = event.t_ns
+        self.started_ns = self._ready_ns = event.t_ns
 
     def _compiled(self, event: Compiled) -> None:
         self.compile_s += event.seconds
@@ -323,4 +325,4 @@ class History:
         self.eval_s, self.wall_s = event.eval_s, event.wall_s
 
     def _wall(self, event: Event) -> float:
-        return (event.t_ns - self._origin_ns) / 1e9
+        return (event.t_ns - self.started_ns) / 1e9

@@ -1,0 +1,59 @@
+"""What a solver is given: the one place that makes its context."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from mfviz.backends.host import Crew, Gate
+from mfviz.solvers.base import Context, Factors, Solver
+from mfviz.telemetry.clock import SpanBuffer
+from mfviz.telemetry.memory import Ledger
+
+__all__ = ["make_context"]
+
+
+def _nobody(kind: Any, **fields: Any) -> None:
+    """Take what a solver tells when nobody listens."""
+
+
+def make_context(
+    solver: Solver,
+    crew: Crew,
+    *,
+    ledger: Ledger | None = None,
+    emit: Callable[..., Any] = _nobody,
+    start: Factors | None = None,
+    chunk: int | None = None,
+) -> Context:
+    """Make the context of one training, seeded by the solver's seed.
+
+    Parameters
+    ----------
+    solver : Solver
+    crew : Crew
+        Of ``solver.workers`` threads.
+    ledger : Ledger, optional
+    emit : callable, optional
+        Takes an event class and its fields.
+    start : Factors, optional
+        Initial factors.
+    chunk : int, optional
+        Most ratings between two checkpoints.
+    """
+    context = Context(
+        rng=np.random.default_rng(solver.seed),
+        crew=crew,
+        gate=Gate(),
+        ledger=ledger or Ledger(),
+        spans=SpanBuffer.make(solver.workers),
+        emit=emit,
+        lr=float(getattr(solver, "lr", 0.0)),
+        lam=float(solver.lam),
+        start=start,
+    )
+    if chunk is not None:
+        context.chunk = chunk
+    return context

@@ -1,0 +1,72 @@
+"""What a run is: the fields of run-started, enough to repeat it."""
+
+from __future__ import annotations
+
+import platform
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mfviz
+from mfviz.backends.host import cpu_count
+from mfviz.telemetry.events import SCHEMA
+
+if TYPE_CHECKING:
+    from mfviz.experiments.run import Run
+
+__all__ = ["device_name", "identity", "versions"]
+
+
+def identity(run: Run) -> dict[str, Any]:
+    """Fields of :class:`~mfviz.telemetry.events.RunStarted`; hashes the ratings once a problem."""
+    problem, solver = run.problem, run.solver
+    sizes = (problem.n_users, problem.n_items, problem.train.nnz)
+    return {
+        "schema": SCHEMA,
+        "solver": solver.key,
+        "title": solver.title,
+        "params": solver.settings(),
+        "backend": run.backend,
+        "device": device_name(),
+        "problem": problem.name,
+        "fingerprint": problem.fingerprint,
+        "seed": solver.seed,
+        "versions": versions(),
+        "shape": {
+            "users": sizes[0],
+            "items": sizes[1],
+            "train": sizes[2],
+            "test": problem.test.nnz,
+            "set_aside": problem.set_aside,
+        },
+        "determinism": solver.determinism(run.backend),
+        "reconstruction": solver.reconstruction,
+        "model": solver.memory(*sizes, run.backend).by_part(),
+    }
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of what computes."""
+    found = {"mfviz": mfviz.__version__, "python": platform.python_version()}
+    for name in ("numpy", "numba"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = ""
+    return found
+
+
+@cache
+def device_name() -> str:
+    """The processor's name and the cores that this process may use."""
+    name = platform.processor() or platform.machine()
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                name = line.partition(":")[2].strip()
+                break
+    except OSError:
+        pass  # no Linux: the platform's word has to do
+    return f"{name}, {cpu_count()} core(s)"

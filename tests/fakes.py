@@ -1,0 +1,255 @@
+"""Fakes: a solver that yields what a test wants, a clock that a test moves, a made-up history."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import param
+
+from mfviz.data.problem import Problem, split
+from mfviz.data.ratings import Ratings
+from mfviz.experiments.warmup import WARM_UP
+from mfviz.solvers.base import Card, Checkpoint, Context, Factors, Solver
+from mfviz.telemetry.events import (
+    Allocated,
+    BlockTaken,
+    Compiled,
+    EpochEnded,
+    Evaluated,
+    Event,
+    MemorySampled,
+    Noticed,
+    RunEnded,
+    RunStarted,
+    Span,
+)
+from mfviz.telemetry.history import History
+from mfviz.telemetry.log import EventLog
+from mfviz.telemetry.memory import MemoryModel, MemoryPart
+
+MS = 1_000_000
+
+
+class FakeClock:
+    """Nanoseconds that pass only when a test says so."""
+
+    def __init__(self, now_ns: int = 0) -> None:
+        self.now_ns = now_ns
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+    def tick(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now_ns += round(seconds * 1e9)
+
+
+def tiny_problem(seed: int = 0, holdout: float = 0.2) -> Problem:
+    """30 users, 20 items, some 300 ratings from 1 to 5."""
+    rng = np.random.default_rng(seed)
+    u = np.concatenate([np.arange(30), rng.integers(0, 30, 270)])
+    i = np.concatenate([np.arange(30) % 20, rng.integers(0, 20, 270)])
+    r = rng.integers(1, 6, 300)
+    return split(Ratings.from_triples(u, i, r, name="tiny"), holdout=holdout, seed=seed)
+
+
+class ScriptedSolver(Solver):
+    """Sleeps where others solve; what it does at each epoch is a test's choice.
+
+    Attributes
+    ----------
+    nap_s : float
+        Seconds of "work" before each checkpoint.
+    chunks : int
+        Checkpoints of kind "chunk" inside an epoch, the workers standing still.
+    free : bool
+        Workers go on between checkpoints, through the gate, as in a free-running solver.
+    script : dict
+        ``{epoch: callable(context)}``, called before that epoch's checkpoint.
+    """
+
+    key = ""  # keeps it out of the registry
+    title = "Scripted"
+    card = Card("no", "never", "none", "nothing", "nothing", "none")
+
+    lr = param.Number(0.05, bounds=(0.0, 10.0), doc="Learning rate.")
+    nap_s = param.Number(0.0, bounds=(0.0, 10.0), doc="Work before each checkpoint, in s.")
+    chunks = param.Integer(0, bounds=(0, 1000), doc="Chunks in an epoch.")
+    free = param.Boolean(False, doc="Workers go on between checkpoints.")
+    epochs = param.Integer(3, bounds=(1, 10_000), doc="Epochs.")
+    workers = param.Integer(2, bounds=(1, 64), doc="Workers.")
+    rank = param.Integer(2, bounds=(1, 4096), doc="Rank.")
+
+    def __init__(self, script: dict[int, Callable[[Context], Any]] | None = None, **params: Any):
+        super().__init__(**params)
+        self.script = script or {}
+        self.calls = 0  # pieces of work done by free workers
+        self.seen: list[tuple[float, float]] = []  # lr and lam after each checkpoint
+        self.closed = False
+
+    def determinism(self, backend: str = "cpu") -> str:
+        """Exact, since nothing happens."""
+        return "exact"
+
+    def memory(self, n_users: int, n_items: int, nnz: int, backend: str = "cpu") -> MemoryModel:
+        """Two factor matrices."""
+        width = 4 * Factors.width(self.rank)
+        return MemoryModel(
+            (
+                MemoryPart("P", "P", "host", "4 m f", n_users * width),
+                MemoryPart("Q", "Q", "host", "4 n f", n_items * width),
+            )
+        )
+
+    def objective(self, problem: Problem, factors: Factors, squared_error: float) -> float:
+        """The squared error itself."""
+        return squared_error
+
+    def iterate(self, problem: Problem, context: Context) -> Iterator[Checkpoint]:
+        """Nap and yield, as the attributes say."""
+        width = Factors.width(self.rank)
+        shapes = {"P": (problem.n_users, width), "Q": (problem.n_items, width)}
+        arrays = {
+            name: context.ledger.empty(name, shape, np.float32, part=name, fill=0.0)
+            for name, shape in shapes.items()
+        }
+        zeros = (np.zeros(problem.n_users, np.float32), np.zeros(problem.n_items, np.float32))
+        context.factors = Factors(
+            arrays["P"], arrays["Q"], *zeros, rank=self.rank, mu=problem.train.mean
+        )
+        yield Checkpoint("epoch", 0, 0)
+        if problem.name == WARM_UP:
+            return
+        try:
+            for epoch in range(1, self.epochs + 1):
+                work = self._free(epoch, context) if self.free else self._still(epoch, context)
+                yield from work
+                if epoch in self.script:
+                    self.script[epoch](context)
+                yield Checkpoint("epoch", epoch, epoch * problem.train.nnz)
+                self.seen.append((context.lr, context.lam))
+        finally:
+            self.closed = True
+
+    def _still(self, epoch: int, context: Context) -> Iterator[Checkpoint]:
+        for chunk in range(self.chunks):
+            self._work(context)
+            yield Checkpoint("chunk", epoch, chunk + 1)
+            self.seen.append((context.lr, context.lam))
+        self._work(context)
+
+    def _work(self, context: Context) -> None:
+        start = time.monotonic_ns()
+        time.sleep(self.nap_s)
+        end = time.monotonic_ns()
+        for worker in range(self.workers):
+            context.spans.add(worker, start, end, ratings=1, block=(worker, worker))
+
+    def _free(self, epoch: int, context: Context) -> Iterator[Checkpoint]:
+        until = [self.chunks] * self.workers
+
+        def task(worker: int) -> None:
+            while until[worker] and context.gate():
+                start = time.monotonic_ns()
+                time.sleep(self.nap_s)
+                context.spans.add(worker, start, time.monotonic_ns(), ratings=1)
+                until[worker] -= 1
+                self.calls += 1
+
+        context.crew.start(task)
+        while not context.crew.wait(0.005):
+            yield Checkpoint("chunk", epoch, self.calls, running=True)
+
+
+def make_events(
+    epochs: int = 3,
+    workers: int = 2,
+    *,
+    run: str = "r1",
+    solver: str = "fake",
+    rmse: Sequence[float] | None = None,
+    epoch_ms: float = 10.0,
+    status: str = "done",
+    end: bool = True,
+) -> list[Event]:
+    """Events of a run that never was: each worker computes 0.8 and waits 0.2 of each epoch.
+
+    Parameters
+    ----------
+    epochs, workers : int
+    run, solver : str
+    rmse : sequence of float, optional
+        Test RMSE of epoch 0, 1, ...; the training RMSE is 0.1 lower.
+    epoch_ms : float
+        Solve time of an epoch; an evaluation takes a tenth of it.
+    status : str
+        Of run-ended.
+    end : bool
+        Whether the run has ended.
+    """
+    clock = FakeClock()
+    log = EventLog(run, clock=clock)
+    tell = log.append
+    tell(
+        RunStarted, schema=1, solver=solver, title=solver.upper(), params={"rank": 4, "lr": 0.05},
+        backend="cpu", device="a processor", problem="tiny", fingerprint="f" * 16, seed=0,
+        versions={"mfviz": "0"}, determinism="exact", model={"P": 4000, "Q": 2000},
+        shape={"users": 10, "items": 5, "train": 100 * workers, "test": 10, "set_aside": 1},
+    )  # fmt: skip
+    tell(Compiled, seconds=0.0)
+    tell(MemorySampled, place="rss", used_bytes=10**6, total_bytes=10**9)
+    tell(Allocated, place="host", name="P", bytes=4000, part="P")
+    tell(Allocated, place="host", name="Q", bytes=2000, part="Q")
+    length, eval_ns = round(epoch_ms * MS), round(epoch_ms * MS / 10)
+    values = rmse or [1.0 + math.exp(-epoch) for epoch in range(epochs + 1)]
+    for epoch in range(epochs + 1):
+        if epoch:
+            _epoch(log, clock, epoch, workers, length)
+        tell(EpochEnded, epoch=epoch, updates=100 * workers * epoch, solve_s=epoch * length / 1e9)
+        since = clock()
+        clock.now_ns += eval_ns
+        tell(
+            Evaluated, epoch=epoch, train_rmse=values[epoch] - 0.1, test_rmse=values[epoch],
+            objective=100 * values[epoch], eval_s=(epoch + 1) * eval_ns / 1e9,
+        )  # fmt: skip
+        for worker in range(workers):
+            _span(log, worker, "wait", since, clock(), epoch, reason="evaluate")
+        tell(MemorySampled, place="rss", used_bytes=10**6 + epoch, total_bytes=10**9)
+    if end:
+        tell(Noticed, level="info", message="That was all.")
+        tell(
+            RunEnded, status=status, solve_s=epochs * length / 1e9,
+            eval_s=(epochs + 1) * eval_ns / 1e9, wall_s=clock() / 1e9,
+        )  # fmt: skip
+    return log.read()[0]
+
+
+def make_history(epochs: int = 3, workers: int = 2, **options: Any) -> History:
+    """The tables of :func:`make_events`."""
+    history = History()
+    history.feed(make_events(epochs, workers, **options))
+    return history
+
+
+def _epoch(log: EventLog, clock: FakeClock, epoch: int, workers: int, length: int) -> None:
+    start = clock()
+    clock.now_ns += length
+    for worker in range(workers):
+        row, col = worker, (worker + epoch) % workers
+        busy = start + round(0.8 * length)
+        log.append(BlockTaken, epoch=epoch, wave=0, row=row, col=col, worker=worker, ratings=100)
+        _span(log, worker, "kernel", start, busy, epoch, ratings=100, block=f"{row},{col}")
+        _span(log, worker, "wait", busy, clock(), epoch, reason="barrier")
+
+
+def _span(
+    log: EventLog, worker: int, op: str, start: int, end: int, epoch: int, **more: Any
+) -> None:
+    name = more.get("reason") or "update"
+    log.append(
+        Span, lane=f"W{worker}", op=op, name=name, start_ns=start, end_ns=end, epoch=epoch, **more
+    )
