@@ -5,8 +5,9 @@ Bartlett, Long, Lugosi and Tsigler, "Benign overfitting in linear regression" (P
 
     r = tr S / s_1                R = (tr S)^2 / sum s_k^2
 
-with ``1 <= r <= R <= min(r^2, f)``. Both are free of scale, so ``P^T P`` and its mean over the rows
-give the same numbers. They bound from both sides the batch size up to which parallel SGD gains.
+with ``1 <= r <= R <= min(r^2, f)``. Both are free of scale, so ``P^T P`` and its mean over the
+rows give the same numbers. They bound from both sides the batch size up to which parallel SGD
+gains.
 """
 
 from __future__ import annotations

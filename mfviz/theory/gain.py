@@ -1,13 +1,13 @@
 """What a mini-batch gains over a single example, in closed form for least squares.
 
-Examples ``x ~ N(0, S)`` with exact labels ``y = x . w*``; ``e = w - w*`` is the error of the weights
-and ``g_b = mean over b examples of x (x . e)`` the gradient of a batch. With the step that is best on
-average,
+Examples ``x ~ N(0, S)`` have exact labels ``y = x . w*``; ``e = w - w*`` is the error of the
+weights and ``g_b = mean over b examples of x (x . e)`` the gradient of a batch. With the step that
+is best on average,
 
     D(b) = b (e'Se)^2 / [(b + 1) e'S^2 e + tr S e'Se]
 
-is the expected decrease of ``|e|^2`` by one step of batch ``b``. Dividing by D(1) and averaging over
-directions gives two curves that depend on the spectrum only through the effective ranks of
+is the expected decrease of ``|e|^2`` by one step of batch ``b``. Dividing by D(1) and averaging
+over directions gives two curves that depend on the spectrum only through the effective ranks of
 :mod:`mfviz.theory.effective_ranks`:
 
     isotropic e        b (R + 2) / (b + 1 + R)
@@ -53,7 +53,7 @@ def best_step(S: npt.NDArray[Any], e: npt.NDArray[Any], b: float) -> float:
 
 
 def batch_decrease(S: npt.NDArray[Any], e: npt.NDArray[Any], b: float) -> float:
-    """Expected decrease of ``|e|^2`` by one step of batch ``b`` at :func:`best_step`.
+    """Return the mean decrease of ``|e|^2`` by a step of batch ``b`` at :func:`best_step`.
 
     Parameters
     ----------

@@ -1,10 +1,11 @@
 """GPU memory of the solvers that keep two sorted copies of the ratings on the device.
 
-Table S1 of the DS-SGD supplement lists what nvidia-smi showed. Its rows for MSGD and DS-SGD-C are
-reproduced exactly for ML25M, ML32M and Netflix by: a CUDA context of 404 MiB; two copies of 12-byte
-triples (u, i, r), one sorted by user and one by item; and f = 40 float32 features with one 4-byte
-row pointer a node; every array rounded up to the allocator's granule of 2 MiB. An 80/20 split with
-the test set on the host gives the table; 70/10/20 with the test set on the device gives 2 MiB more.
+Table S1 of the DS-SGD supplement lists what nvidia-smi showed. Its rows for MSGD and DS-SGD-C
+are reproduced exactly for ML25M, ML32M and Netflix by: a CUDA context of 404 MiB; two copies of
+12-byte triples (u, i, r), one sorted by user and one by item; and f = 40 float32 features with one
+4-byte row pointer a node; every array rounded up to the allocator's granule of 2 MiB. An 80/20
+split with the test set on the host gives the table; 70/10/20 with the test set on the device gives
+2 MiB more.
 The row of DS-SGD-D admits several layouts and is not claimed here.
 """
 

@@ -1,0 +1,251 @@
+"""Exact ALS by rows: Gram matrix, Cholesky factorisation and solve of one row at a time.
+
+For each user u (items: the same with the sides swapped) the features are the solution of
+
+    A p = b,   A = sum_i q_i q_i^T + ridge I,   b = sum_i r_ui q_i
+
+over the items that the user has rated. Rows are independent of each other, and each is computed
+by the same instructions in the same order whoever computes it, so the result does not depend on
+workers or chunks to the last bit.
+
+A row with fewer ratings than features is solved in its dual form,
+``p = Y^T (Y Y^T + ridge I)^-1 r`` with Y the (ratings, f) matrix of its items, which is the same p
+for less work (unless the ridge is next to nothing): the cost of a row is cubic in the smaller of
+the two numbers.
+
+Notes
+-----
+Digits: products are summed in float32 over blocks of at most ``BLOCK`` ratings and the blocks in
+float64; right-hand side, factorisation and solve are float64 throughout. A row of 10^5 ratings
+loses no more than one of 64. Singular systems (``lam = 0`` with fewer ratings than features,
+equal items): a pivot below ``PIVOT`` of its own diagonal entry is rounding noise, and the feature
+that it belongs to is set to 0, which is one of the many solutions; other systems are not touched.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from mfviz.kernels.simd import atomic_add, clock_ns
+from mfviz.kernels.spans import KERNEL, NO_REASON, write_span
+from mfviz.kernels.tiles import COLS_F32, TILE, add_outer, factor_tile, finish_tile
+
+__all__ = ["BLOCK", "PIVOT", "group_by_row", "solve_rows"]
+
+BLOCK = 64  # ratings summed in float32: 16 KiB of packed features at rank 64, half of L1
+PIVOT = 1e-6
+DUAL_RIDGE = 1e-4
+TINY = 1e-30  # a direction in which nothing was seen has pivot 0, which must not count either
+
+
+@numba.njit(nogil=True, cache=True)
+def group_by_row(row, col, r, indptr, index, value):
+    """Group ratings by row with a counting sort that keeps their order.
+
+    Parameters
+    ----------
+    row, col : (nnz,) int32
+        The side to group by, and the other side.
+    r : (nnz,) float32
+    indptr : (rows + 1,) int64, written
+    index : (nnz,) int32, written
+    value : (nnz,) float32, written
+    """
+    indptr[:] = 0
+    for t in range(len(row)):
+        indptr[row[t] + 1] += 1
+    for k in range(1, len(indptr)):
+        indptr[k] += indptr[k - 1]
+    for t in range(len(row)):  # indptr[k] walks from the start of row k to its end ...
+        at = indptr[row[t]]
+        index[at] = col[t]
+        value[at] = r[t]
+        indptr[row[t]] = at + 1
+    for k in range(len(indptr) - 1, 0, -1):  # ... which is the start of row k + 1
+        indptr[k] = indptr[k - 1]
+    indptr[0] = 0
+
+
+@numba.njit(nogil=True, cache=True)
+def _add_gram(A, w, packed, count):
+    """Add to the upper triangle of A the sum of outer products of ``count`` packed rows."""
+    for a in range(0, w, TILE):
+        for b in range(a - a % COLS_F32, w, COLS_F32):
+            add_outer(A, a * w + b, w, packed, a, b, w, count)
+
+
+@numba.njit(nogil=True, cache=True)
+def _factor(A, w, floors):
+    """Overwrite the upper triangle of A (w, w) with U, where U^T U = A, in panels of eight rows.
+
+    The diagonal holds the reciprocals of U's; what is below it is neither needed nor kept.
+    """
+    for k in range(w):
+        floors[k] = PIVOT * A[k * w + k] + TINY
+    for top in range(0, w, TILE):
+        factor_tile(A, w, top, floors)
+        for right in range(top + TILE, w, TILE):
+            finish_tile(A, w, top, right)
+
+
+@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
+def _dot(a, b):
+    """Return the dot product of two float64 vectors (the one sum the compiler may reorder)."""
+    s = 0.0
+    for j in range(len(a)):
+        s += a[j] * b[j]
+    return s
+
+
+@numba.njit(nogil=True, cache=True)
+def _substitute(A, w, b):
+    """Overwrite b with the solution of U^T U x = b."""
+    for k in range(w):
+        y = b[k] * A[k * w + k]
+        b[k] = y
+        row = A[k * w + k + 1 : k * w + w]
+        rest = b[k + 1 : w]
+        for j in range(w - k - 1):
+            rest[j] -= y * row[j]
+    for k in range(w - 1, -1, -1):
+        b[k] = (b[k] - _dot(A[k * w + k + 1 : k * w + w], b[k + 1 : w])) * A[k * w + k]
+
+
+@numba.njit(nogil=True, cache=True)
+def _solve_primal(Y, index, r, first, n, ridge, A, b, floors, packed):
+    """Leave in ``b`` the features of a row with ``n`` ratings, by an f x f system."""
+    f = Y.shape[1]
+    A[: f * f] = 0.0
+    b[:f] = 0.0
+    for start in range(first, first + n, BLOCK):
+        count = min(BLOCK, first + n - start)
+        for t in range(count):
+            row = packed[t * f : t * f + f]
+            y = Y[index[start + t]]
+            value = np.float64(r[start + t])
+            for j in range(f):
+                row[j] = y[j]
+                b[j] += value * y[j]
+        _add_gram(A, f, packed, count)
+    for k in range(f):
+        A[k * f + k] += ridge
+    _factor(A, f, floors)
+    _substitute(A, f, b)
+
+
+@numba.njit(nogil=True, cache=True)
+def _solve_dual(Y, index, r, first, n, w, ridge, A, b, floors, packed):
+    """Leave in ``b`` the features of a row with ``n`` ratings, by a system of ``w >= n`` rows.
+
+    Returns False, with nothing solved, where the ridge is too small beside Y Y^T: the equations of
+    the dual form contradict each other where those of the primal form are only undetermined.
+    """
+    f = Y.shape[1]
+    A[: w * w] = 0.0
+    packed[: BLOCK * w] = np.float32(0.0)
+    for start in range(0, f, BLOCK):
+        count = min(BLOCK, f - start)
+        for t in range(n):
+            y = Y[index[first + t]]
+            for j in range(count):
+                packed[j * w + t] = y[start + j]
+        _add_gram(A, w, packed, count)
+    for k in range(w):
+        if ridge < DUAL_RIDGE * A[k * w + k]:
+            return False
+        A[k * w + k] += ridge
+        b[k] = r[first + k] if k < n else 0.0
+    _factor(A, w, floors)
+    _substitute(A, w, b)
+    alpha = floors
+    alpha[:n] = b[:n]
+    b[:f] = 0.0
+    for t in range(n):
+        y = Y[index[first + t]]
+        for j in range(f):
+            b[j] += alpha[t] * y[j]
+    return True
+
+
+@numba.njit(nogil=True, cache=True)
+def _solve_row(X, u, Y, indptr, index, r, lam, weighted, A, b, floors, packed):
+    """Overwrite row ``u`` of X; an empty row becomes 0."""
+    first = indptr[u]
+    n = indptr[u + 1] - first
+    f = Y.shape[1]
+    if n == 0:
+        X[u] = np.float32(0.0)
+        return
+    ridge = lam * n if weighted else lam
+    w = (n + COLS_F32 - 1) // COLS_F32 * COLS_F32
+    if w >= f or not _solve_dual(Y, index, r, first, n, w, ridge, A, b, floors, packed):
+        _solve_primal(Y, index, r, first, n, ridge, A, b, floors, packed)
+    row = X[u]
+    for j in range(f):
+        row[j] = b[j]
+
+
+@numba.njit(nogil=True, cache=True)
+def solve_rows(
+    X, Y, indptr, index, r, stop, grab, counter, lam, weighted,
+    A, vectors, packed, ends, span_rows, span_fill, worker, tag,
+):  # fmt: skip
+    """Overwrite rows of X with their exact solutions for fixed Y, sharing them with other workers.
+
+    Parameters
+    ----------
+    X : (rows, f) float32, C-order, f a multiple of 16
+        Updated in place, row by row.
+    Y : (cols, f) float32, C-order
+        The other side, read only.
+    indptr, index, r
+        Ratings by row of X, as of :func:`group_by_row`.
+    stop : int
+        First row that is not to be solved.
+    grab : int
+        Rows that a worker takes at a time from ``counter``.
+    counter : (1,) int64
+        Next row that nobody has taken; shared.
+    lam : float
+    weighted : bool
+        ``ridge = lam n_u`` (ALS-WR), else ``lam``.
+    A : (f f,) float64
+        Workspace of this worker.
+    vectors : (2, f) float64
+        Workspace of this worker.
+    packed : (BLOCK f,) float32
+        Workspace of this worker.
+    ends : (workers, 8) int64
+        Column 0 receives when this worker came to its end.
+    span_rows, span_fill, worker, tag
+        One span a grab is written, as of :func:`mfviz.kernels.spans.write_span`; its block is the
+        first row and the last row + 1.
+
+    Notes
+    -----
+    Flops a row of n ratings: ``n f^2 + 2 n f`` (Gram, symmetric, and right-hand side) and
+    ``f^3 / 3 + 2 f^2``, or the same with n and f swapped where n < f. No race: a row has one
+    writer and Y has none.
+
+    References
+    ----------
+    Zhou, Wilkinson, Schreiber, Pan, "Large-scale parallel collaborative filtering for the Netflix
+    Prize", AAIM 2008 (weighted lambda).
+    """
+    b, floors = vectors[0], vectors[1]
+    start = clock_ns()
+    while True:
+        first = atomic_add(counter, 0, grab)
+        if first >= stop:
+            break
+        last = min(first + grab, stop)
+        for u in range(first, last):
+            _solve_row(X, u, Y, indptr, index, r, lam, weighted, A, b, floors, packed)
+        end = clock_ns()
+        write_span(
+            span_rows, span_fill, worker, start, end, KERNEL, indptr[last] - indptr[first],
+            first, last, NO_REASON, tag,
+        )  # fmt: skip
+        start = end
+    ends[worker, 0] = start
