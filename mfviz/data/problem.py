@@ -62,6 +62,19 @@ class Problem:
         )
         return cls(train, part, seed, int((~keep).sum()), _shared(train, part))
 
+    def __post_init__(self) -> None:
+        # Kernels check no index, so this is the border at which all of them are checked once.
+        for part in (self.train, self.test):
+            for side, number, count in (
+                ("user", part.u, self.n_users), ("item", part.i, self.n_items)
+            ):  # fmt: skip
+                if part.nnz and (number.min() < 0 or number.max() >= count):
+                    wrong = number.min() if number.min() < 0 else number.max()
+                    raise DataError(
+                        f"{part.name}: found {side} number {wrong} among {count} {side}s; numbers "
+                        f"must go from 0 to {count - 1}. Ratings.from_triples makes such numbers."
+                    )
+
     @property
     def name(self) -> str:
         """Shown name: that of the training ratings."""
