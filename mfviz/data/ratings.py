@@ -212,6 +212,16 @@ class Ratings:
         return float(self.r.mean(dtype=np.float64)) if self.nnz else 0.0
 
     @cached_property
+    def user_counts(self) -> npt.NDArray[np.int64]:
+        """Ratings of each user, (n_users,)."""
+        return np.bincount(self.u, minlength=self.n_users).astype(np.int64)
+
+    @cached_property
+    def item_counts(self) -> npt.NDArray[np.int64]:
+        """Ratings of each item, (n_items,)."""
+        return np.bincount(self.i, minlength=self.n_items).astype(np.int64)
+
+    @cached_property
     def duplicates(self) -> int:
         """Ratings whose (user, item) pair has come before; they are kept."""
         pair = self.pairs()

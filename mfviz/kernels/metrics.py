@@ -10,7 +10,7 @@ from mfviz.kernels import simd
 __all__ = ["dot", "squared_error", "squared_error_slices", "squared_norms"]
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, inline="always")
 def dot(P, Q, u, i):
     """Return ``P[u] . Q[i]`` as float32, in the one order of summation that all kernels use.
 

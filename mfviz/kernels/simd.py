@@ -44,6 +44,7 @@ __all__ = [
     "mul",
     "pause",
     "prefetch",
+    "prefetch_item",
     "splat",
     "splat_halves",
     "store",
@@ -60,6 +61,7 @@ LANES = 16
 _FLOAT = ir.FloatType()
 _INT64 = ir.IntType(64)
 _VECTOR = ir.VectorType(_FLOAT, LANES)
+_TO_WRITE = [ir.Constant(ir.IntType(32), hint) for hint in (1, 3, 1)]  # write, keep it, data
 
 
 class Vector(types.Type):
@@ -86,10 +88,12 @@ def _pointer(context: Any, builder: Any, kind: Any, value: Any, index: list[Any]
 
 def _call(builder: Any, name: str, result: Any, args: list[Any]) -> Any:
     kinds = [arg.type for arg in args]
-    function = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(result, kinds), name
-    )
+    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, kinds), name)
     return builder.call(function, args)
+
+
+def _bytes_at(builder: Any, at: Any) -> Any:
+    return builder.bitcast(at, ir.IntType(8).as_pointer())
 
 
 def _lanes(*positions: int) -> ir.Constant:
@@ -234,12 +238,22 @@ def prefetch(typingctx, A, row, col):
 
     def codegen(context, builder, signature, args):
         at = _pointer(context, builder, signature.args[0], args[0], list(args[1:]))
-        at = builder.bitcast(at, ir.IntType(8).as_pointer())
-        hints = [ir.Constant(ir.IntType(32), value) for value in (1, 3, 1)]  # write, keep, data
-        _call(builder, "llvm.prefetch.p0", ir.VoidType(), [at, *hints])
+        _call(builder, "llvm.prefetch.p0", ir.VoidType(), [_bytes_at(builder, at), *_TO_WRITE])
         return context.get_dummy_value()
 
     return types.void(A, types.intp, types.intp), codegen
+
+
+@intrinsic
+def prefetch_item(typingctx, a, index):
+    """Ask for the cache line of ``a[index]`` of a one-dimensional array, to be written soon."""
+
+    def codegen(context, builder, signature, args):
+        at = _pointer(context, builder, signature.args[0], args[0], [args[1]])
+        _call(builder, "llvm.prefetch.p0", ir.VoidType(), [_bytes_at(builder, at), *_TO_WRITE])
+        return context.get_dummy_value()
+
+    return types.void(a, types.intp), codegen
 
 
 # --- clock --------------------------------------------------------------------------------------

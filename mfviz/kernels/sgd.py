@@ -1,0 +1,151 @@
+"""Stochastic gradient descent on packed ratings: the one arithmetic of sgd, hogwild and dsgd.
+
+The three solvers differ in who visits which rating when; what a visit does is compiled from the
+same few lines, so that from equal factors and in an equal order they give equal bits.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+
+from mfviz.kernels import simd, spans
+from mfviz.kernels.order import shuffle
+
+__all__ = ["Rates", "sgd", "sgd_until", "shuffle_until"]
+
+_AHEAD = 8  # ratings whose rows are asked for before they are needed
+_SEGMENT = 4096  # ratings between two looks at the clock
+
+
+class Rates(NamedTuple):
+    """What a visit needs beside the model; all numbers float32 (``np.float32(...)``)."""
+
+    mu: np.float32
+    lr: np.float32
+    lam: np.float32
+    lr_bias: np.float32
+    lam_bias: np.float32
+    biased: bool
+
+
+@numba.njit(nogil=True, inline="always")
+def _visit(u, i, r, P, Q, bu, bi, rates):
+    """Update both sides for one rating, each from the old value of the other.
+
+    Notes
+    -----
+    8f flops; reads and writes ``P[u]`` and ``Q[i]``: 16f bytes, if nothing is in cache.
+    """
+    acc = simd.splat(np.float32(0.0))
+    for k in range(0, P.shape[1], simd.LANES):
+        acc = simd.fma(simd.load(P, u, k), simd.load(Q, i, k), acc)
+    z = rates.mu + simd.total(acc)
+    if rates.biased:
+        z += bu[u] + bi[i]
+    e = r - z
+    keep = simd.splat(np.float32(1.0) - rates.lr * rates.lam)
+    step = simd.splat(rates.lr * e)
+    for k in range(0, P.shape[1], simd.LANES):
+        p, q = simd.load(P, u, k), simd.load(Q, i, k)
+        simd.store(P, u, k, simd.fma(step, q, simd.mul(keep, p)))
+        simd.store(Q, i, k, simd.fma(step, p, simd.mul(keep, q)))
+    if rates.biased:
+        bu[u] += rates.lr_bias * (e - rates.lam_bias * bu[u])
+        bi[i] += rates.lr_bias * (e - rates.lam_bias * bi[i])
+
+
+@numba.njit(nogil=True, cache=True)
+def sgd(ratings, start, stop, P, Q, bu, bi, rates):
+    """Visit records ``start`` to ``stop`` in their order; updates P, Q, bu and bi in place.
+
+    Parameters
+    ----------
+    ratings : (nnz,) TRIPLE
+    start, stop : int
+    P, Q : (m, f), (n, f) float32, C-order, f a multiple of 16, updated in place
+    bu, bi : (m,), (n,) float32, updated in place where ``rates.biased``
+    rates : Rates
+
+    Notes
+    -----
+    With ``e = r - mu - bu - bi - p.q``: ``p += lr (e q - lam p)``, ``q += lr (e p - lam q)``, both
+    right-hand sides old. 8f flops and 12 + 16f bytes a rating. Several threads may run it on one
+    model at once: lanes of a row may then be lost or mixed, never torn within a float.
+
+    References
+    ----------
+    Koren, Bell, Volinsky, Computer 42(8), 2009; the factor 2 of the gradient is part of ``lr``.
+
+    See Also
+    --------
+    tests.naive.sgd : the slow twin.
+    """
+    for t in range(start, stop):
+        if t + _AHEAD < stop:
+            ahead = ratings[t + _AHEAD]
+            for k in range(0, P.shape[1], simd.LANES):
+                simd.prefetch(P, ahead.u, k)
+                simd.prefetch(Q, ahead.i, k)
+        _visit(ratings[t].u, ratings[t].i, ratings[t].r, P, Q, bu, bi, rates)
+
+
+@numba.njit(nogil=True, cache=True)
+def sgd_until(ratings, start, stop, most_ns, P, Q, bu, bi, rates, rows, fill, worker):
+    """Visit records from ``start`` on until ``stop`` or until the time is up; write one span.
+
+    Parameters
+    ----------
+    most_ns : int
+        Time after which no further segment is begun; at least one is done.
+    ratings, start, stop, P, Q, bu, bi, rates
+        As in :func:`sgd`.
+    rows, fill, worker
+        As in :func:`mfviz.kernels.spans.write_span`; the span has tag 0.
+
+    Returns
+    -------
+    int
+        Position of the next record to visit.
+    """
+    begin = now = simd.clock_ns()
+    at = start
+    while at < stop and now - begin < most_ns:
+        ahead = min(at + _SEGMENT, stop)
+        sgd(ratings, at, ahead, P, Q, bu, bi, rates)
+        at, now = ahead, simd.clock_ns()
+    none = spans.NO_BLOCK
+    spans.write_span(rows, fill, worker, begin, now, spans.KERNEL, at - start, none, none, 0, 0)
+    return at
+
+
+@numba.njit(nogil=True, cache=True)
+def shuffle_until(ratings, start, stop, seed, high, most_ns, rows, fill, worker):
+    """Go on with a shuffle of records ``start`` to ``stop`` until it or the time is over.
+
+    Parameters
+    ----------
+    ratings : (nnz,) TRIPLE, updated in place
+    start, stop : int
+    seed : uint64
+    high : int
+        Steps that are left; ``stop - start`` at first.
+    most_ns : int
+    rows, fill, worker
+        As in :func:`mfviz.kernels.spans.write_span`; the span has tag 1.
+
+    Returns
+    -------
+    int
+        Steps that are left now; 0 when the shuffle is complete.
+    """
+    begin = now = simd.clock_ns()
+    while high > 0 and now - begin < most_ns:
+        low = max(high - _SEGMENT, 0)
+        shuffle(ratings, start, seed, high, low)
+        high, now = low, simd.clock_ns()
+    none = spans.NO_BLOCK
+    spans.write_span(rows, fill, worker, begin, now, spans.HOST, 0, none, none, 0, 1)
+    return high
