@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mfviz.cli_common import as_option, echo_json, mib, report, seconds, table
-from mfviz.errors import ParameterError
+from mfviz.errors import MfvizError, ParameterError
 
 if TYPE_CHECKING:
     from mfviz.data.problem import Problem
@@ -60,32 +62,29 @@ def run(
     the run failed, 130 that it was interrupted; what was reached is told in both cases.
     """
     from mfviz.experiments.run import Run
+    from mfviz.experiments.store import pack
     from mfviz.progress import watch
     from mfviz.telemetry.history import History
 
     problem = _problem(data, test, holdout, given["seed"])
     chosen = _solver(solver, problem, settings, given)
-    folder = _folder(trace)
-    history, interrupted = History(), False
+    run_id = uuid.uuid4().hex[:12]
+    folder = _folder(run_id, trace)
+    timing = {name: given[name] for name in ("pace", "evaluate_every")}
     try:
-        made = Run(
-            problem,
-            chosen,
-            backend=backend,
-            pace=given["pace"],
-            evaluate_every=given["evaluate_every"],
-            folder=folder,
-        )
-        try:
-            watch(made, shown=False if as_json else None)
-        except KeyboardInterrupt:
-            interrupted = True
-        history.follow(made.log)
-        if trace is not None and folder is not None:
-            _pack(folder, trace)
-    finally:
+        made = Run(problem, chosen, backend=backend, folder=folder, run_id=run_id, **timing)
+    except MfvizError:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+        raise
+    history, interrupted = History(), False
+    try:
+        watch(made, shown=False if as_json else None)
+    except KeyboardInterrupt:
+        interrupted = True
+    history.follow(made.log)
+    if trace is not None and folder is not None:
+        pack(folder, trace)
     if as_json:
         echo_json(report(history))
     else:
@@ -203,21 +202,22 @@ def _solver(key: str, problem: Problem, texts: tuple[str, ...], given: dict[str,
     return cls.make(**chosen)
 
 
-def _folder(trace: Path | None) -> Path | None:
-    """Make the run folder beside the file to come: a killed run leaves its events there."""
-    if trace is None:
+def _folder(run_id: str, trace: Path | None) -> Path | None:
+    """Make the run's folder: a killed run leaves its events there, for mfviz replay."""
+    from mfviz.experiments.store import new_folder
+
+    if trace is not None:
+        parent = trace.absolute().parent
+        if trace.is_dir():
+            raise ParameterError(f"--trace {trace} is a folder; name a file, as in run.mfviz.")
+        if not parent.is_dir():
+            raise ParameterError(f"--trace {trace}: the folder {parent} does not exist; make it.")
+        if not os.access(parent, os.W_OK):
+            raise ParameterError(f"--trace {trace}: the folder {parent} cannot be written to.")
+    try:
+        return new_folder(run_id)
+    except OSError as error:
+        if trace is not None:
+            raise
+        click.echo(f"mfviz: the run is not kept on disk: {error}", err=True)
         return None
-    if trace.is_dir():
-        raise ParameterError(f"--trace {trace} is a folder; name a file, as in run.mfviz.")
-    if not trace.parent.is_dir():
-        raise ParameterError(f"--trace {trace}: the folder {trace.parent} does not exist.")
-    folder = trace.with_name(trace.name + ".partial")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    return folder
-
-
-def _pack(folder: Path, trace: Path) -> None:
-    from mfviz.experiments.store import pack
-
-    pack(folder, trace)

@@ -19,7 +19,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mfviz import browser
@@ -119,7 +119,13 @@ def serve(port: int, *, show: bool = False) -> None:
 
 
 @contextlib.contextmanager
-def server(port: int | None = None, *, token: str = "", wait_s: float = 60.0) -> Iterator[str]:
+def server(
+    port: int | None = None,
+    *,
+    token: str = "",
+    settings: Mapping[str, str] | None = None,
+    wait_s: float = 60.0,
+) -> Iterator[str]:
     """Run the server in a process of its own for as long as the block lasts.
 
     Parameters
@@ -128,6 +134,8 @@ def server(port: int | None = None, *, token: str = "", wait_s: float = 60.0) ->
         See :func:`free_port`.
     token : str
         If given, pages need it.
+    settings : mapping of str to str, optional
+        Environment variables of the server.
     wait_s : float
         How long the server may take to answer.
 
@@ -143,7 +151,7 @@ def server(port: int | None = None, *, token: str = "", wait_s: float = 60.0) ->
     """
     chosen = free_port(port)
     command = [sys.executable, "-m", "mfviz", "explore", "--port", str(chosen)]
-    environment = {**os.environ, TOKEN: token}
+    environment = {**os.environ, **(settings or {}), TOKEN: token}
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
             command, env=environment, stdout=output, stderr=subprocess.STDOUT

@@ -1,0 +1,145 @@
+"""``mfviz bench``: measure the page, the cost of watching and the solvers on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mfviz.cli_common import as_option, echo_json, table
+from mfviz.errors import ParameterError
+
+__all__ = ["bench"]
+
+DATA = click.option(
+    "--data", default="1m-like", show_default=True, help="Name or path of ratings."
+)
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def bench(context: click.Context) -> None:
+    """Measure mfviz on this machine; without a name, everything but traces."""
+    if context.invoked_subcommand is None:
+        context.invoke(everything)
+
+
+@bench.command("all")
+@as_option
+def everything(as_json: bool) -> None:
+    """Measure the page, the cost of watching and the solvers."""
+    found = {**_page("1m-like", "sgd", 3, 60.0), **_solvers("1m-like", 64, 10, None, 3, ())}
+    _show(found, as_json)
+
+
+@bench.command()
+@DATA
+@click.option("--solver", default="sgd", show_default=True, help="Solver of the watched job.")
+@click.option("--repeat", default=3, show_default=True, help="Pairs of runs, in turns.")
+@click.option(
+    "--updates", default=400.0, show_default=True, help="Size of the job in million updates."
+)
+@as_option
+def page(data: str, solver: str, repeat: int, updates: float, as_json: bool) -> None:
+    """Measure seconds to a moving curve, the cost of watching, and how late events show."""
+    _show(_page(data, solver, repeat, updates), as_json)
+
+
+@bench.command()
+@DATA
+@click.option("--rank", default=64, show_default=True)
+@click.option("--epochs", default=10, show_default=True)
+@click.option("--workers", type=int, help="Threads [one for each core].")
+@click.option("--repeat", default=3, show_default=True, help="Rounds; medians are shown.")
+@click.option("--solver", "keys", multiple=True, metavar="KEY", help="All, if none is given.")
+@as_option
+def solvers(
+    data: str,
+    rank: int,
+    epochs: int,
+    workers: int | None,
+    repeat: int,
+    keys: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Measure updates a second of the solvers, evaluation left out."""
+    _show(_solvers(data, rank, epochs, workers, repeat, keys), as_json)
+
+
+@bench.command()
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("assets/traces"),
+    show_default=True,
+)
+def traces(folder: Path) -> None:
+    """Record the runs that the page plays on opening anew."""
+    from mfviz.bench.traces import record
+
+    if not folder.parent.is_dir():
+        raise ParameterError(f"--folder {folder}: the folder {folder.parent} does not exist.")
+    click.echo(table(("file", "bytes"), record(folder)))
+
+
+def _page(data: str, solver: str, repeat: int, updates: float) -> dict[str, Any]:
+    from mfviz.api import load
+    from mfviz.backends.host import cpu_count
+    from mfviz.bench.page import Desk, latency, opening, overhead
+
+    # The browser is a program of its own and needs a core; the solver gets the others.
+    job = {"data": data, "solver": solver, "rank": 32, "workers": max(1, cpu_count() - 1)}
+    epochs = max(2, round(updates * 1e6 / (0.9 * load(data).nnz)))
+    with Desk.open() as desk:
+        return {
+            "opening": opening(desk),
+            "latency": latency(desk, {**job, "data": "toy"}, rate=20.0, events=300),
+            "overhead": overhead(desk, {**job, "epochs": epochs}, repeat=repeat),
+            "job": {**job, "epochs": epochs},
+        }
+
+
+def _solvers(
+    data: str, rank: int, epochs: int, workers: int | None, repeat: int, keys: tuple[str, ...]
+) -> dict[str, Any]:
+    from mfviz.bench.solvers import measure
+
+    rows = measure(
+        data, rank=rank, epochs=epochs, workers=workers, repeat=repeat, solvers=list(keys)
+    )
+    return {"solvers": rows, "solvers_on": {"data": data, "rank": rank, "epochs": epochs}}
+
+
+def _show(found: dict[str, Any], as_json: bool) -> None:
+    from mfviz.bench import solvers
+    from mfviz.bench.machine import machine, words
+
+    described = machine()
+    if as_json:
+        echo_json({"machine": described, **found})
+        return
+    click.echo(words(described))
+    if "opening" in found:
+        click.echo("\n" + table(("page", "measured", "aim"), _page_rows(found)))
+    if "solvers" in found:
+        on = found["solvers_on"]
+        click.echo(f"\n{on['data']}, rank {on['rank']}, {on['epochs']} epochs, no evaluation")
+        click.echo(solvers.tell(found["solvers"]))
+
+
+def _page_rows(found: dict[str, Any]) -> list[tuple[str, str, str]]:
+    opening, late, cost = found["opening"], found["latency"], found["overhead"]
+    job = " ".join(f"{name}={value}" for name, value in found["job"].items())
+    return [
+        ("opening to a curve", f"{opening['curve_s']:.2f} s", ""),
+        ("opening to a moving curve", f"{opening['moving_s']:.2f} s", "<= 3 s"),
+        ("the same, worst", f"{opening['worst_moving_s']:.2f} s", ""),
+        (f"event to screen at {late['events_per_s']:g}/s, median", f"{late['p50_ms']:.0f} ms", ""),
+        ("the same, 95th percentile", f"{late['p95_ms']:.0f} ms", "<= 150 ms"),
+        ("events shown", f"{late['shown_percent']:.1f} %", "100 %"),
+        ("solve without a page", f"{cost['without_page_s']:.3f} s", job),
+        ("solve with the page open", f"{cost['with_page_s']:.3f} s", ""),
+        ("cost of watching", f"{cost['overhead_percent']:+.1f} %", "<= 3 %"),
+        ("spread of the runs without a page", f"{cost['spread_percent']:.1f} %", ""),
+    ]

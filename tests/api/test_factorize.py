@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+import mfviz
+from mfviz.api import as_ratings
+from mfviz.errors import DataError, MfvizError, ParameterError, UnsupportedError
+
+Triple = tuple[Any, Any, Any]
+QUICK: dict[str, Any] = {"solver": "als", "rank": 3, "epochs": 4, "workers": 2, "progress": False}
+
+
+@pytest.fixture
+def triple(rng: np.random.Generator) -> Triple:
+    """Ratings of 30 users for 20 items, with gaps in the ids."""
+    u, i = np.divmod(rng.choice(600, 300, replace=False), 20)
+    taste, kind = rng.normal(size=(30, 2)), rng.normal(size=(20, 2))
+    r = 3 + (taste[u] * kind[i]).sum(1)
+    return 10 * u + 7, 100 * i + 3, r
+
+
+def test_every_kind_of_input_gives_the_same_ratings(triple: Triple) -> None:
+    u, i, r = triple
+    frame = pd.DataFrame({"when": 0, "movieId": i, "user_id": u, "Rating": r})
+    bare = pd.DataFrame({"a": u, "b": i, "c": r})
+    wanted = as_ratings(triple)
+    for given in (wanted, list(triple), frame, bare):
+        found = as_ratings(given)
+        assert np.array_equal(found.user_ids[found.u], u)
+        assert np.array_equal(found.item_ids[found.i], i)
+        assert np.allclose(found.r, r)
+
+
+@pytest.mark.parametrize("kind", [sparse.coo_matrix, sparse.csr_matrix, sparse.csc_array])
+def test_sparse_matrices_keep_row_and_column_numbers(triple: Triple, kind: Any) -> None:
+    u, i, r = triple
+    matrix = kind((r, (u, i)), shape=(400, 3000))
+    found = as_ratings(matrix)
+    assert found.nnz == 300
+    order = np.lexsort((found.item_ids[found.i], found.user_ids[found.u]))
+    wanted = np.lexsort((i, u))
+    assert np.array_equal(found.user_ids[found.u][order], u[wanted])
+    assert np.allclose(found.r[order], r[wanted])
+
+
+def test_a_stored_zero_is_a_rating() -> None:
+    matrix = sparse.coo_matrix(([0.0, 5.0], ([0, 1], [0, 1])), shape=(2, 2))
+    assert as_ratings(matrix).nnz == 2
+
+
+def test_result_speaks_the_users_ids(triple: Triple) -> None:
+    u, i, r = triple
+    users = np.array([f"user-{x}" for x in u])
+    result = mfviz.factorize((users, i, r), **QUICK)
+    assert result.status == "done"
+    assert result.P.shape == (len(np.unique(u)), 3)
+    assert result.Q.shape == (len(np.unique(i)), 3)
+    error = np.sqrt(np.mean((result.predict(users, i) - r) ** 2))
+    assert error == pytest.approx(result.history["train_rmse"].iloc[-1], rel=1e-4)
+    mean = result.predict(["nobody"], [i[0]])
+    assert mean == pytest.approx(np.mean(r), rel=1e-5)
+
+
+def test_history_has_a_row_an_epoch(triple: Triple) -> None:
+    result = mfviz.factorize(triple, **QUICK)
+    assert list(result.history.columns) == [
+        "epoch", "updates", "solve_s", "eval_s", "wall_s", "train_rmse", "test_rmse", "objective",
+    ]  # fmt: skip
+    assert list(result.history["epoch"]) == [0, 1, 2, 3, 4]
+    assert result.history["test_rmse"].isna().all()
+    assert result.history["train_rmse"].is_monotonic_decreasing
+
+
+def test_a_test_set_is_reported_and_what_cannot_be_predicted_is_set_aside(triple: Triple) -> None:
+    u, i, r = triple
+    test = (np.append(u[:5], 9999), np.append(i[:5], i[0]), np.append(r[:5], 3.0))
+    result = mfviz.factorize(triple, test=test, **QUICK)
+    assert result.problem.set_aside == 1
+    assert np.isfinite(result.history["test_rmse"]).all()
+    wanted = np.sqrt(np.mean((result.predict(u[:5], i[:5]) - r[:5]) ** 2))
+    assert result.history["test_rmse"].iloc[-1] == pytest.approx(wanted, rel=1e-4)
+
+
+def test_the_same_seed_gives_the_same_factors(triple: Triple) -> None:
+    first, again = (mfviz.factorize(triple, seed=4, **QUICK) for _ in range(2))
+    assert np.array_equal(first.P, again.P)
+    other = mfviz.factorize(triple, seed=5, **QUICK)
+    assert not np.array_equal(first.P, other.P)
+
+
+def test_nothing_given_is_changed(triple: Triple) -> None:
+    copies = [array.copy() for array in triple]
+    mfviz.factorize(triple, **QUICK)
+    for array, copy in zip(triple, copies, strict=True):
+        assert np.array_equal(array, copy)
+        assert array.flags.writeable
+
+
+def test_settings_of_the_solver_are_taken_and_checked(triple: Triple) -> None:
+    result = mfviz.factorize(triple, lam=0.3, **QUICK)
+    assert result.tables.params["lam"] == 0.3
+    with pytest.raises(ParameterError, match="no setting 'regularisation'"):
+        mfviz.factorize(triple, regularisation=0.3, **QUICK)
+    with pytest.raises(ParameterError, match="rank is 0"):
+        mfviz.factorize(triple, **{**QUICK, "rank": 0})
+    with pytest.raises(ParameterError, match="no solver is called 'svd'"):
+        mfviz.factorize(triple, **{**QUICK, "solver": "svd"})
+    with pytest.raises(UnsupportedError, match="cuda"):
+        mfviz.factorize(triple, backend="cuda", **QUICK)
+
+
+def test_a_solver_that_raises_is_an_error_with_its_reason(
+    triple: Triple, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mfviz.solvers.base import solver_class
+
+    def broken(*args: object) -> float:
+        raise ZeroDivisionError("nothing left")
+
+    monkeypatch.setattr(solver_class("als"), "objective", broken)
+    with pytest.raises(MfvizError, match="als failed.*nothing left"):
+        mfviz.factorize(triple, **QUICK)
+
+
+def test_a_result_is_saved_and_read_again(triple: Triple, tmp_path: Any) -> None:
+    from mfviz.experiments.store import open_run
+
+    result = mfviz.factorize(triple, **QUICK)
+    again = open_run(result.save(tmp_path / "run.mfviz"))
+    assert np.array_equal(again.array("P"), result.factors.P[:, :3])
+    assert again.history().frame().equals(result.history)
+
+
+def test_progress_goes_to_standard_error_only(
+    triple: Triple, capfd: pytest.CaptureFixture[str]
+) -> None:
+    mfviz.factorize(triple, **{**QUICK, "progress": True})
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "als" in err
+    mfviz.factorize(triple, **QUICK)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("given", "needle"),
+    [
+        ("ratings.csv", "mfviz.load"),
+        (np.zeros((4, 3)), r"an array of shape \(4, 3\)"),
+        (([1, 2], [1, 2]), "tuple"),
+        (([1, 2], [1, 2], [3.0]), "one entry for each rating"),
+        (([1, 2], [1, 2], [3.0, np.nan]), "finite"),
+        (([], [], []), "no rating"),
+        (pd.DataFrame({"who": [1], "what": [2], "stars": [3], "when": [4]}), "user or item"),
+        (None, "NoneType"),
+    ],
+    ids=["a path", "a dense array", "two arrays", "lengths", "nan", "empty", "columns", "none"],
+)
+def test_what_is_no_rating_set_is_refused_in_words(given: Any, needle: str) -> None:
+    with pytest.raises(DataError, match=needle):
+        mfviz.factorize(given, **QUICK)
+
+
+def test_load_takes_files_and_names(tmp_path: Any) -> None:
+    path = tmp_path / "mine.tsv"
+    path.write_text("ann\ttotoro\t4.5\nbob\tkiki\t3\n", encoding="utf-8")
+    ratings = mfviz.load(path)
+    assert sorted(ratings.user_ids) == ["ann", "bob"]
+    assert mfviz.load(str(path)).nnz == 2
+    assert mfviz.load("toy").nnz > 100
+    with pytest.raises(DataError, match="nothing-here"):
+        mfviz.load("nothing-here")

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mfviz import __version__
+from mfviz.cli_common import as_json, table
+from mfviz.solvers.base import registry
+
+
+def test_solvers_tells_all_that_is_declared(mfviz: Any) -> None:
+    told = {item["key"]: item for item in mfviz("solvers", "--json").json["solvers"]}
+    assert set(told) == set(registry())
+    for key, cls in registry().items():
+        item = told[key]
+        assert set(item) >= {
+            "key", "title", "paper", "backends", "determinism", "reconstruction", "card", "params",
+            "available",
+        }  # fmt: skip
+        assert [p["name"] for p in item["params"]] == list(cls.hyper_parameters())
+        assert all(set(p) >= {"name", "default", "bounds", "doc"} for p in item["params"])
+        assert item["available"]["cpu"] is True
+        assert item["available"]["cuda"] is True or "cuda" in item["available"]["cuda"]
+        assert item["determinism"]
+
+
+def test_solvers_for_people(mfviz: Any) -> None:
+    said = mfviz("solvers")
+    assert said.code == 0
+    for key, cls in registry().items():
+        assert f"{key}: {cls.title}" in said.out
+    assert "rank" in said.out
+
+
+@pytest.mark.parametrize("key", sorted(registry()))
+def test_memory_is_that_of_the_solver(mfviz: Any, key: str) -> None:
+    words = ["--solver", key, "--users", 6040, "--items", 3706, "--ratings", 900_188]
+    told = mfviz("memory", *words, "--rank", 64, "--workers", 2, "--json").json
+    model = registry()[key].make(rank=64, workers=2).memory(6040, 3706, 900_188)
+    assert told["total_mib"] == pytest.approx(model.total_bytes / 2**20)
+    assert [p["bytes"] for p in told["parts"]] == [p.bytes for p in model.parts]
+    assert all(p["name"] and p["place"] and p["formula"] for p in told["parts"])
+
+
+def test_memory_takes_split_and_context(mfviz: Any) -> None:
+    words = ["memory", "--solver", "als", "--users", 100, "--items", 50, "--json"]
+    whole = mfviz(*words, "--ratings", 700).json
+    part = mfviz(*words, "--ratings", 1000, "--split", ".7,.1,.2").json
+    assert part["total_mib"] == pytest.approx(whole["total_mib"])
+    more = mfviz(*words, "--ratings", 700, "--context-mib", 404).json
+    assert more["total_mib"] == pytest.approx(whole["total_mib"] + 404)
+    assert "total" in mfviz(*words[:-1], "--ratings", 700).out
+
+
+@pytest.mark.parametrize(
+    ("words", "needle"),
+    [
+        (["--users", 0, "--items", 5, "--ratings", 9], "--users is 0"),
+        (["--users", 5, "--items", 5, "--ratings", -1], "--ratings is -1"),
+        (["--users", 5, "--items", 5, "--ratings", 9, "--split", ".5,.5"], "three shares"),
+        (["--users", 5, "--items", 5, "--ratings", 9, "--split", ".5,.1,.1"], "add up to 1"),
+        (["--users", 5, "--items", 5, "--ratings", 9, "--batch", 8], "no setting 'batch'"),
+        (["--users", 5, "--items", 5, "--ratings", 9, "--rank", 5000], "rank is 5000"),
+        (["--users", 5, "--items", 5, "--ratings", 9, "--backend", "cuda"], "cuda"),
+        (["--users", 5, "--items", 5], "--ratings"),
+    ],
+)
+def test_memory_refuses_with_one_clear_line(mfviz: Any, words: list[object], needle: str) -> None:
+    said = mfviz("memory", "--solver", "als", *words, "--json")
+    assert said.code == 2
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert needle in said.err
+
+
+def test_warm_compiles_every_solver(mfviz: Any) -> None:
+    told = mfviz("warm", "--json").json
+    assert [row["solver"] for row in told["compiled"]] == list(registry())
+
+
+def test_unknown_commands_and_options(mfviz: Any) -> None:
+    said = mfviz("trian")
+    assert said.code == 2
+    assert "run" in said.err
+    said = mfviz("run", "--no-such-option")
+    assert said.code == 2
+    assert "--no-such-option" in said.err
+    assert said.err.count("\n") == 1
+
+
+def test_replay_of_what_is_no_run(mfviz: Any, tmp_path: Path) -> None:
+    for name, content in (("none.mfviz", None), ("text.mfviz", b"hello"), ("empty.mfviz", b"")):
+        path = tmp_path / name
+        if content is not None:
+            path.write_bytes(content)
+        said = mfviz("replay", path)
+        assert said.code == 2
+        assert name in said.err
+        assert said.err.count("\n") == 1
+
+
+def test_version_and_module_entry() -> None:
+    outcome = subprocess.run(
+        [sys.executable, "-m", "mfviz", "--version"], capture_output=True, text=True, check=True
+    )
+    assert __version__ in outcome.stdout
+
+
+def test_a_closed_pipe_is_no_error() -> None:
+    command = f'"{sys.executable}" -m mfviz solvers | head -n 1'
+    outcome = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert outcome.returncode == 0
+    assert outcome.stderr == ""
+
+
+def test_json_is_strict() -> None:
+    assert as_json({"a": math.nan, "b": [math.inf, 1.5]}).split() == (
+        '{ "a": null, "b": [ null, 1.5 ] }'.split()
+    )
+
+
+def test_table_aligns_numbers_to_the_right() -> None:
+    lines = table(("name", "n"), [("a", "1"), ("bcd", "1,000")]).splitlines()
+    assert lines == ["name      n", "----  -----", "a         1", "bcd   1,000"]
