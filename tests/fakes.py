@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -21,6 +22,7 @@ from mfviz.telemetry.events import (
     EpochEnded,
     Evaluated,
     Event,
+    Freed,
     MemorySampled,
     Noticed,
     RunEnded,
@@ -87,7 +89,8 @@ class ScriptedSolver(Solver):
     def __init__(self, script: dict[int, Callable[[Context], Any]] | None = None, **params: Any):
         super().__init__(**params)
         self.script = script or {}
-        self.calls = 0  # pieces of work done by free workers
+        self.nnz = self.updates = 0
+        self._lock = threading.Lock()
         self.seen: list[tuple[float, float]] = []  # lr and lam after each checkpoint
         self.closed = False
 
@@ -124,45 +127,50 @@ class ScriptedSolver(Solver):
         yield Checkpoint("epoch", 0, 0)
         if problem.name == WARM_UP:
             return
+        self.nnz, self.updates = problem.train.nnz, 0
         try:
             for epoch in range(1, self.epochs + 1):
                 work = self._free(epoch, context) if self.free else self._still(epoch, context)
                 yield from work
                 if epoch in self.script:
                     self.script[epoch](context)
-                yield Checkpoint("epoch", epoch, epoch * problem.train.nnz)
+                yield Checkpoint("epoch", epoch, self.updates)
                 self.seen.append((context.lr, context.lam))
         finally:
             self.closed = True
 
     def _still(self, epoch: int, context: Context) -> Iterator[Checkpoint]:
-        for chunk in range(self.chunks):
-            self._work(context)
-            yield Checkpoint("chunk", epoch, chunk + 1)
-            self.seen.append((context.lr, context.lam))
-        self._work(context)
-
-    def _work(self, context: Context) -> None:
-        start = time.monotonic_ns()
-        time.sleep(self.nap_s)
-        end = time.monotonic_ns()
-        for worker in range(self.workers):
-            context.spans.add(worker, start, end, ratings=1, block=(worker, worker))
+        for piece in range(self.chunks + 1):
+            start = time.monotonic_ns()
+            time.sleep(self.nap_s)
+            end = time.monotonic_ns()
+            for worker in range(self.workers):
+                self._visit(context, worker, piece, start, end)
+            if piece < self.chunks:
+                yield Checkpoint("chunk", epoch, self.updates)
+                self.seen.append((context.lr, context.lam))
 
     def _free(self, epoch: int, context: Context) -> Iterator[Checkpoint]:
-        until = [self.chunks] * self.workers
+        left = [self.chunks + 1] * self.workers
 
         def task(worker: int) -> None:
-            while until[worker] and context.gate():
+            while left[worker] and context.gate():
+                left[worker] -= 1
                 start = time.monotonic_ns()
                 time.sleep(self.nap_s)
-                context.spans.add(worker, start, time.monotonic_ns(), ratings=1)
-                until[worker] -= 1
-                self.calls += 1
+                self._visit(context, worker, left[worker], start, time.monotonic_ns())
 
         context.crew.start(task)
         while not context.crew.wait(0.005):
-            yield Checkpoint("chunk", epoch, self.calls, running=True)
+            yield Checkpoint("chunk", epoch, self.updates, running=True)
+
+    def _visit(self, context: Context, worker: int, piece: int, start: int, end: int) -> None:
+        """Pretend to have visited this piece's share of the ratings; the pieces add up to all."""
+        at, pieces = piece * self.workers + worker, self.workers * (self.chunks + 1)
+        ratings = self.nnz * (at + 1) // pieces - self.nnz * at // pieces
+        context.spans.add(worker, start, end, ratings=ratings, block=(worker, worker))
+        with self._lock:
+            self.updates += ratings
 
 
 def make_events(
@@ -221,6 +229,8 @@ def make_events(
         tell(MemorySampled, place="rss", used_bytes=10**6 + epoch, total_bytes=10**9)
     if end:
         tell(Noticed, level="info", message="That was all.")
+        tell(Freed, place="host", name="P", bytes=4000, part="P")
+        tell(Freed, place="host", name="Q", bytes=2000, part="Q")
         tell(
             RunEnded, status=status, solve_s=epochs * length / 1e9,
             eval_s=(epochs + 1) * eval_ns / 1e9, wall_s=clock() / 1e9,

@@ -18,6 +18,7 @@ from mfviz.experiments.divergence import Rule, suggestion
 from mfviz.experiments.evaluate import rmse, sum_of_squares
 from mfviz.experiments.warmup import warming
 from mfviz.solvers.base import Checkpoint, Context
+from mfviz.telemetry.clock import OVERFLOW
 from mfviz.telemetry.events import (
     Allocated,
     Compiled,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["Drive", "Outcome"]
 
 READ_EVERY_S = 0.1  # spans of a long epoch reach the log this often
+PATIENCE_S = 10.0  # with workers, which come back after one kernel call
 WORTH_WAITING_S = 0.005  # a debt to the pace below this is carried on, not slept
 
 
@@ -79,7 +81,7 @@ class Drive:
         self.log, self.watch, self.controls = run.log, run.watch, run.controls
         self.problem, self.solver = run.problem, run.solver
         self._emitted: deque[tuple[Any, dict[str, Any]]] = deque()
-        self._rule = Rule(run.problem)
+        self._rule: Rule | None = None
         self._reached = self._evaluated = -1  # last epoch that is over; that was evaluated
         self._read_at = 0.0
         self._paced_at, self._paced_progress = time.monotonic(), 0.0
@@ -92,19 +94,27 @@ class Drive:
             return Outcome("stopped", "Stopped while the kernels were compiled.")
         self.watch.enter("setup")
         self.run.become("running")
-        with RssSampler(self.log), Crew(self.solver.workers, f"mfviz-{self.run.id}") as crew:
-            self.context = self._context(crew)
-            outcome = self._solve(self.solver.iterate(self.problem, self.context))
-        return outcome
+        crew = Crew(self.solver.workers, f"mfviz-{self.run.id}")
+        try:
+            with RssSampler(self.log):
+                self.context = self._context(crew)
+                return self._solve(self.solver.iterate(self.problem, self.context))
+        finally:
+            if not crew.busy:  # workers that never came back are left behind
+                crew.close()
 
     # --- before and after ------------------------------------------------------------------
 
     def _warm(self) -> bool:
-        """Wait for the kernels; False if a stop came first."""
+        """Wait for the kernels, and until all runs of the job have theirs; False on a stop."""
         found = warming(self.solver, self.run.backend)
         while not found.wait(0.05):
             if self.controls.stopping():
                 return False
+        self.watch.enter("queue")
+        self.run.baton.give(self.run, back_soon=True)
+        if not self.run.baton.take(self.run, self.controls.stopping):
+            return False
         self.log.append(Compiled, seconds=self.watch.seconds("compile"))
         return True
 
@@ -131,7 +141,9 @@ class Drive:
             finally:
                 self._leave(steps)
         except _Stopped:
-            return Outcome("stopped", f"Stopped after epoch {max(self._reached, 0)}.")
+            return Outcome(
+                "stopped", f"Stopped in epoch {self.run.epoch} of {self.solver.epochs}."
+            )
         except _Diverged as found:
             fix = suggestion(self.solver, self.context.lr, self.context.lam)
             reason = f"Diverged at epoch {self._reached}: {found}. Try {fix}."
@@ -144,7 +156,8 @@ class Drive:
         """Send the workers home, take what they wrote and give the memory back."""
         self.context.gate.dismiss()
         try:
-            self.context.crew.wait()
+            if not self.context.crew.wait(PATIENCE_S):
+                raise RuntimeError(f"workers did not come back within {PATIENCE_S:g} s")
         finally:
             self.watch.enter("eval")
             steps.close()  # type: ignore[attr-defined]
@@ -171,7 +184,7 @@ class Drive:
     def _arrive(self, checkpoint: Checkpoint) -> None:
         if self._reached < 0 and (checkpoint.kind, checkpoint.epoch) != ("epoch", 0):
             raise RuntimeError(f"the first checkpoint must be epoch 0, not {checkpoint}")
-        self.run.epoch, self.run.updates = checkpoint.epoch, checkpoint.updates
+        self.run.epoch, self.run.updates = checkpoint.epoch, int(checkpoint.updates)
         for name, value in self.controls.take_changes().items():
             self.log.append(ParamChanged, name=name, old=getattr(self.context, name), new=value)
             setattr(self.context, name, value)
@@ -183,7 +196,7 @@ class Drive:
             self._end_epoch(checkpoint)
             if checkpoint.epoch == self.solver.epochs:
                 return  # nothing is left to hold back
-        elif time.monotonic() - self._read_at > READ_EVERY_S:
+        elif time.monotonic() - self._read_at > READ_EVERY_S or self.context.spans.half_full:
             self._read(checkpoint.epoch)
         self._keep_pace(checkpoint)
         self._hold()
@@ -195,7 +208,7 @@ class Drive:
         self.log.append(
             EpochEnded,
             epoch=checkpoint.epoch,
-            updates=checkpoint.updates,
+            updates=self.run.updates,
             solve_s=self.watch.seconds("solve"),
         )
         every = self.run.evaluate_every
@@ -223,6 +236,7 @@ class Drive:
         self._lanes_wait(self._evaluating_since, "evaluate")
         self._evaluating_since = 0
         self._evaluated = self._reached
+        self._rule = self._rule or Rule(self.problem)
         wrong = self._rule.check(error)
         if wrong:
             raise _Diverged(wrong)
@@ -314,7 +328,7 @@ class Drive:
         spans = self.context.spans
         if spans.dropped and not self._overflowed:
             self._overflowed = True
-            message = f"{spans.dropped:,} spans of epoch {epoch} found no room and are not shown."
+            message = f"{spans.dropped:,} {OVERFLOW} in epoch {epoch}."
             self.log.append(Noticed, level="warning", message=message)
         batch = spans.take(self.log.origin_ns, epoch, self.context.names)
         if batch is not None:

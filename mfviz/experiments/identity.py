@@ -18,8 +18,15 @@ if TYPE_CHECKING:
 __all__ = ["device_name", "identity", "versions"]
 
 
-def identity(run: Run) -> dict[str, Any]:
-    """Fields of :class:`~mfviz.telemetry.events.RunStarted`; hashes the ratings once a problem."""
+def identity(run: Run, *, bare: bool = False) -> dict[str, Any]:
+    """Fields of :class:`~mfviz.telemetry.events.RunStarted`; hashes the ratings once a problem.
+
+    Parameters
+    ----------
+    run : Run
+    bare : bool
+        Without what the solver has to work out, for a run that ended before it began.
+    """
     problem, solver = run.problem, run.solver
     sizes = (problem.n_users, problem.n_items, problem.train.nnz)
     return {
@@ -40,9 +47,9 @@ def identity(run: Run) -> dict[str, Any]:
             "test": problem.test.nnz,
             "set_aside": problem.set_aside,
         },
-        "determinism": solver.determinism(run.backend),
+        "determinism": "" if bare else solver.determinism(run.backend),
         "reconstruction": solver.reconstruction,
-        "model": solver.memory(*sizes, run.backend).by_part(),
+        "model": {} if bare else solver.memory(*sizes, run.backend).by_part(),
     }
 
 

@@ -219,7 +219,7 @@ class Run:
                 name,
             )
         try:
-            known[name]._validate(value)  # type: ignore[no-untyped-call]
+            known[name]._validate(value)
         except (ValueError, TypeError):
             raise ParameterError(f"{name} is {value!r}; {expected(known[name])}.", name) from None
         self.controls.ask_change(name, float(value))
@@ -236,7 +236,7 @@ class Run:
         MfvizError
             While the run goes on.
         """
-        if not self._ended.is_set():
+        if self.active:
             raise MfvizError(f"Run {self.id} is {self.status}; wait() for its end or stop() it.")
         return Result(self.problem, self.factors, self.log)
 
@@ -270,15 +270,13 @@ class Run:
         self.baton.nudge()
 
     def _execute(self) -> None:
-        outcome = Outcome("failed", "The run's thread was ended from outside.")
+        outcome = Outcome("stopped", "Interrupted.")  # unless one of the two below is reached
         try:
             outcome = self._train()
-        except KeyboardInterrupt:
-            outcome = Outcome("stopped", "Interrupted.")
-            raise
         except Exception as error:
             outcome = Outcome.failure(error)
         finally:
+            self.watch.stop()
             self.baton.give(self)
             self._finish(outcome)
 
@@ -289,12 +287,14 @@ class Run:
         self.watch.start("compile")
         self.become("warming")
         self.log.append(RunStarted, **started)
+        for sentence in self.problem.notices:
+            self.log.append(Noticed, level="info", message=sentence)
         return Drive(self).train()
 
     def _finish(self, outcome: Outcome) -> None:
         """Write what is left to write, and run-ended exactly once."""
         if len(self.log) == 0:
-            self.log.append(RunStarted, **identity(self))
+            self.log.append(RunStarted, **identity(self, bare=True))
         if outcome.details:
             self.log.append(Noticed, level="details", message=outcome.details)
         if self.folder is not None and self.factors is not None:

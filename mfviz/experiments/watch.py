@@ -1,4 +1,8 @@
-"""The stopwatch of a run: every nanosecond since it left the queue belongs to one phase."""
+"""The stopwatch of a run: every nanosecond belongs to one phase.
+
+Wall time is the sum of the phases from the beginning of set-up: it leaves out compilation, which
+happens once in a process, and the queue. So nothing that a run did can hide between the numbers.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,11 @@ from collections.abc import Callable
 
 __all__ = ["PHASES", "Watch"]
 
-# compile: waiting for kernels; setup: before the first checkpoint; solve: between checkpoints;
-# eval: the solver stands still to be observed (evaluation, reading spans, writing events);
-# paced, paused: held for the pace, by a person, or for another run's turn
-PHASES = ("compile", "setup", "solve", "eval", "paced", "paused")
+# setup: before the first checkpoint; solve: between checkpoints; eval: the solver stands still to
+# be observed (evaluation, reading spans, writing events); paced, paused: held by the pace, by a
+# person, or for another run's turn
+WALL = ("setup", "solve", "eval", "paced", "paused")
+PHASES = ("compile", "queue", *WALL)
 
 
 class Watch:
@@ -52,6 +57,6 @@ class Watch:
         return (self._spent[phase] + running) / 1e9
 
     def totals(self) -> dict[str, float]:
-        """The four times of run-ended: setup_s, solve_s, eval_s and wall_s (all phases)."""
+        """The four times of run-ended: setup_s, solve_s, eval_s and wall_s."""
         found = {f"{phase}_s": self.seconds(phase) for phase in ("setup", "solve", "eval")}
-        return {**found, "wall_s": sum(self.seconds(phase) for phase in PHASES)}
+        return {**found, "wall_s": sum(self.seconds(phase) for phase in WALL)}

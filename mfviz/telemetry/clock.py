@@ -19,8 +19,9 @@ import numpy.typing as npt
 
 from mfviz.telemetry.events import OPS, REASONS
 
-__all__ = ["FIELDS", "SpanBatch", "SpanBuffer"]
+__all__ = ["FIELDS", "OVERFLOW", "SpanBatch", "SpanBuffer"]
 
+OVERFLOW = "spans found no room and are missing"  # part of the notice that says so
 FIELDS = ("start", "end", "op", "ratings", "row", "col", "reason", "tag")
 
 
@@ -119,6 +120,11 @@ class SpanBuffer:
     def dropped(self) -> int:
         """Spans that found no room since the last :meth:`drain`."""
         return int(self.fill[:, 1].sum())
+
+    @property
+    def half_full(self) -> bool:
+        """Whether a lane has used half of its room, so that it is time to read."""
+        return bool(2 * self.fill[:, 0].max() >= self.rows.shape[1])
 
     def add(
         self,

@@ -76,7 +76,7 @@ class History:
     setup_s, compile_s, solve_s, eval_s, wall_s : float
         Seconds up to the last event.
     started_ns : int
-        ``t_ns`` of run-started; wall time counts from here, the end of the queue.
+        ``t_ns`` of compiled: the kernels are ready, and wall time counts from here.
     epochs : list of EpochRow
         A row an epoch from 0; replaced by a fuller one when its evaluation arrives.
     evaluated : list of EpochRow
@@ -122,7 +122,6 @@ class History:
         self.peak_by_part: dict[str, int] = {}
         self._cursor = 0
         self.started_ns = 0
-        self._ready_ns = 0  # t_ns of compiled: set-up counts from here
         self._held: dict[tuple[str, str], int] = {}  # (place, part) -> bytes
         self._peak_bytes = 0
         self._busy: dict[str, int] = {}  # lane -> ns of work in epochs that are over
@@ -252,19 +251,18 @@ class History:
         ):  # fmt: skip
             setattr(self, name, getattr(event, name))
         self.status = "warming"
-        self.started_ns = self._ready_ns = event.t_ns
+        self.started_ns = event.t_ns
 
     def _compiled(self, event: Compiled) -> None:
         self.compile_s += event.seconds
         self.status = "running"
-        self._ready_ns = event.t_ns
-        self.wall_s = self._wall(event)
+        self.started_ns = event.t_ns
 
     def _epoch_ended(self, event: EpochEnded) -> None:
         self.wall_s = self._wall(event)
         self.solve_s = event.solve_s
         if event.epoch == 0:
-            self.setup_s = (event.t_ns - self._ready_ns) / 1e9
+            self.setup_s = self.wall_s
         self.epochs.append(
             EpochRow(event.epoch, event.updates, event.solve_s, self.eval_s, self.wall_s)
         )

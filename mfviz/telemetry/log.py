@@ -223,6 +223,7 @@ class EventLog:
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / EVENTS_FILE
         self._file = self._path.open("wb")
+        weakref.finalize(self, self._file.close).atexit = False
 
     def _write(self, seq: int, lines: list[str]) -> None:
         """Write through to the file; nothing happens after it was given up."""

@@ -1,0 +1,234 @@
+"""Verify a run from its events alone: the telemetry's own rules, and those of the algorithm.
+
+Nothing here looks at a solver's code. Whoever doubts a timeline can check it: lanes never overlap,
+ratings add up, and what a solver promises (its waves share no row, it never waits) did happen.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
+
+from mfviz.telemetry.clock import OVERFLOW
+from mfviz.telemetry.events import (
+    Allocated,
+    BlockTaken,
+    EpochEnded,
+    Evaluated,
+    Event,
+    Freed,
+    Noticed,
+    RunEnded,
+    RunStarted,
+    Span,
+)
+from mfviz.telemetry.history import STOPS
+
+__all__ = ["check_run"]
+
+
+def check_run(events: Sequence[Event]) -> list[str]:
+    """Say in sentences what is wrong with a run; an empty list means that nothing is.
+
+    Parameters
+    ----------
+    events : sequence of Event
+        All events of a run that has ended.
+    """
+    if not events or not isinstance(events[0], RunStarted):
+        return ["the first event is not run-started"]
+    spans = [event for event in events if isinstance(event, Span)]
+    found = [
+        *_order(events),
+        *_epochs(events),
+        *_lanes(spans),
+        *_ledger(events),
+    ]
+    if not any(isinstance(e, Noticed) and OVERFLOW in e.message for e in events):
+        found += _ratings(events, spans)
+    promise = PROMISES.get(events[0].solver)
+    return found if promise is None else [*found, *promise(events, spans)]
+
+
+# --- the telemetry's own rules -------------------------------------------------------------
+
+
+def _order(events: Sequence[Event]) -> Iterator[str]:
+    for at, event in enumerate(events):
+        if event.seq != at:
+            yield f"event {at} has seq {event.seq}: one is missing, twice or out of order"
+            break
+    for earlier, later in pairwise(events):
+        if later.t_ns < earlier.t_ns:
+            yield f"event {later.seq} is stamped before event {earlier.seq}"
+            break
+    if len({event.run for event in events}) > 1:
+        yield "the events are of more than one run"
+    ends = [event.seq for event in events if isinstance(event, RunEnded)]
+    if len(ends) != 1 or not isinstance(events[-1], RunEnded):
+        yield f"run-ended must come once and last; it comes {len(ends)} time(s)"
+
+
+def _epochs(events: Sequence[Event]) -> Iterator[str]:
+    ended: list[EpochEnded] = []
+    evaluated: set[int] = set()
+    for event in events:
+        if isinstance(event, EpochEnded):
+            if event.epoch != len(ended):
+                yield f"epoch {event.epoch} ends where epoch {len(ended)} should"
+            ended.append(event)
+        elif isinstance(event, Evaluated):
+            if not ended or event.epoch != ended[-1].epoch or event.epoch in evaluated:
+                yield f"epoch {event.epoch} is evaluated at another place than its end"
+            evaluated.add(event.epoch)
+    if ended and (ended[0].updates or ended[0].solve_s):
+        yield "epoch 0 is the initial state, but it has updates or solve time"
+    for earlier, later in pairwise(ended):
+        if later.updates < earlier.updates or later.solve_s < earlier.solve_s:
+            yield f"updates or solve time shrink in epoch {later.epoch}"
+
+
+def _lanes(spans: Sequence[Span]) -> Iterator[str]:
+    for lane, own in _by_lane(spans).items():
+        for span in own:
+            if span.end_ns < span.start_ns:
+                yield f"{lane}: span {span.seq} ends before it starts"
+        for earlier, later in pairwise(own):
+            if later.start_ns < earlier.end_ns:
+                yield f"{lane}: spans {earlier.seq} and {later.seq} overlap"
+
+
+def _ratings(events: Sequence[Event], spans: Sequence[Span]) -> Iterator[str]:
+    """The ratings of an epoch's spans are the updates that the epoch reports."""
+    visited: Counter[int] = Counter()
+    for span in spans:
+        visited[span.epoch] += span.ratings
+    before = 0
+    for event in events:
+        if isinstance(event, EpochEnded):
+            if visited[event.epoch] != event.updates - before:
+                yield (
+                    f"epoch {event.epoch}: the spans have {visited[event.epoch]} ratings, "
+                    f"the epoch {event.updates - before}"
+                )
+            before = event.updates
+
+
+def _ledger(events: Sequence[Event]) -> Iterator[str]:
+    held: dict[tuple[str, str], int] = {}
+    for event in events:
+        if isinstance(event, Allocated):
+            held[event.place, event.name] = event.bytes
+        elif isinstance(event, Freed) and held.pop((event.place, event.name), -1) != event.bytes:
+            yield f"{event.name} is freed, but was not held or had another size"
+    if held and isinstance(events[-1], RunEnded):
+        yield f"still held at the end: {', '.join(name for _, name in held)}"
+
+
+# --- what the solvers promise --------------------------------------------------------------
+
+
+def _dsgd(events: Sequence[Event], spans: Sequence[Span]) -> Iterator[str]:
+    """Waves share no row and no column block, and end in their barriers."""
+    started = events[0]
+    barrier = not isinstance(started, RunStarted) or started.params.get("barrier", True)
+    for epoch, own in _by_epoch(spans).items():
+        waves = _waves(own)
+        for wave, blocks in waves.items():
+            for what, axis in (("row", 0), ("column", 1)):
+                taken = [_block(span)[axis] for span in blocks]
+                if len(set(taken)) < len(taken):
+                    yield f"epoch {epoch}: wave {wave} has a {what} block twice"
+        if barrier:
+            yield from _barriers(epoch, waves)
+
+
+def _barriers(epoch: int, waves: dict[int, list[Span]]) -> Iterator[str]:
+    for (earlier, before), (later, after) in pairwise(sorted(waves.items())):
+        if min(s.start_ns for s in after) < max(s.end_ns for s in before):
+            yield f"epoch {epoch}: wave {later} starts before wave {earlier} is over"
+
+
+def _fpsgd(events: Sequence[Event], spans: Sequence[Span]) -> Iterator[str]:
+    """Blocks that are worked on at the same time share neither a row nor a column."""
+    taken: Counter[tuple[int, int, int, int, int]] = Counter()
+    for event in events:
+        if isinstance(event, BlockTaken):
+            taken[event.epoch, event.worker, event.row, event.col, event.ratings] += 1
+    drawn: Counter[tuple[int, int, int, int, int]] = Counter()
+    for span in spans:
+        if span.block:
+            drawn[span.epoch, int(span.lane[1:]), *_block(span), span.ratings] += 1
+    if taken != drawn:
+        yield "the blocks that were taken are not those that were worked on"
+    yield from _disjoint(spans)
+
+
+def _hogwild(events: Sequence[Event], spans: Sequence[Span]) -> Iterator[str]:
+    """Nobody ever waits within an epoch."""
+    waits = [span for span in spans if span.op == "wait" and span.reason not in STOPS]
+    if waits:
+        yield f"{len(waits)} wait(s), the first of {waits[0].lane} in epoch {waits[0].epoch}"
+
+
+def _als(events: Sequence[Event], spans: Sequence[Span]) -> Iterator[str]:
+    """Both sides are never solved at the same time: items follow when all users are done."""
+    for epoch, own in _by_epoch(spans).items():
+        users = [span.end_ns for span in own if span.name == "users"]
+        items = [span.start_ns for span in own if span.name == "items"]
+        if users and items and min(items) < max(users):
+            yield f"epoch {epoch}: items are solved before all users are"
+
+
+PROMISES: dict[str, Callable[[Sequence[Event], Sequence[Span]], Iterable[str]]] = {
+    "als": _als,
+    "dsgd": _dsgd,
+    "fpsgd": _fpsgd,
+    "hogwild": _hogwild,
+}
+
+
+# --- spans, sorted -------------------------------------------------------------------------
+
+
+def _block(span: Span) -> tuple[int, int]:
+    row, _, col = span.block.partition(",")
+    return int(row), int(col)
+
+
+def _by_lane(spans: Iterable[Span]) -> dict[str, list[Span]]:
+    lanes: dict[str, list[Span]] = defaultdict(list)
+    for span in sorted(spans, key=lambda span: (span.start_ns, span.end_ns)):
+        lanes[span.lane].append(span)
+    return lanes
+
+
+def _by_epoch(spans: Iterable[Span]) -> dict[int, list[Span]]:
+    epochs: dict[int, list[Span]] = defaultdict(list)
+    for span in spans:
+        epochs[span.epoch].append(span)
+    return epochs
+
+
+def _waves(spans: Iterable[Span]) -> dict[int, list[Span]]:
+    """Blocks of an epoch by wave: how many barriers the lane has passed before."""
+    waves: dict[int, list[Span]] = defaultdict(list)
+    for own in _by_lane(spans).values():
+        passed = 0
+        for span in own:
+            if span.op == "wait" and span.reason == "barrier":
+                passed += 1
+            elif span.block:
+                waves[passed].append(span)
+    return waves
+
+
+def _disjoint(spans: Iterable[Span]) -> Iterator[str]:
+    going: list[Span] = []
+    for span in sorted((s for s in spans if s.block), key=lambda s: s.start_ns):
+        going = [other for other in going if other.end_ns > span.start_ns]
+        for other in going:
+            if any(a == b for a, b in zip(_block(span), _block(other), strict=True)):
+                yield f"blocks {other.block} and {span.block} are worked on at the same time"
+        going.append(span)

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from mfviz.telemetry.check import check_run
+from mfviz.telemetry.events import (
+    BlockTaken,
+    EpochEnded,
+    Evaluated,
+    Event,
+    Freed,
+    Noticed,
+    RunEnded,
+    RunStarted,
+    Span,
+)
+from tests.fakes import make_events
+
+replace: Any = dataclasses.replace  # fields by name, of whatever kind a test has found
+Mutant = Callable[[list[Event]], Sequence[Event]]
+
+
+def renumbered(events: Sequence[Event]) -> list[Event]:
+    return [replace(event, seq=seq) for seq, event in enumerate(events)]
+
+
+def first(events: Sequence[Event], kind: type[Event], skip: int = 0, **fields: Any) -> int:
+    found = [
+        at
+        for at, event in enumerate(events)
+        if isinstance(event, kind)
+        and all(getattr(event, name) == value for name, value in fields.items())
+    ]
+    return found[skip]
+
+
+def change(kind: type[Event], where: dict[str, Any], to: dict[str, Any], skip: int = 0) -> Mutant:
+    def mutate(events: list[Event]) -> list[Event]:
+        at = first(events, kind, skip, **where)
+        events[at] = replace(events[at], **to)
+        return events
+
+    return mutate
+
+
+def drop(kind: type[Event], **where: Any) -> Mutant:
+    def mutate(events: list[Event]) -> list[Event]:
+        del events[first(events, kind, **where)]
+        return renumbered(events)
+
+    return mutate
+
+
+def twice(kind: type[Event]) -> Mutant:
+    def mutate(events: list[Event]) -> list[Event]:
+        at = first(events, kind)
+        return renumbered([*events[: at + 1], *events[at:]])
+
+    return mutate
+
+
+@pytest.mark.parametrize("solver", ["fake", "dsgd", "fpsgd", "als"])
+def test_a_good_run_has_no_violation(solver: str) -> None:
+    assert check_run(make_events(epochs=3, workers=3, solver=solver)) == []
+
+
+@pytest.mark.parametrize(
+    ("mutant", "words"),
+    [
+        (lambda events: events[1:], "run-started"),
+        (lambda events: [*events[:5], *events[6:]], "seq"),
+        (lambda events: [*events[:5], events[6], events[5], *events[7:]], "seq"),
+        (lambda events: events[:-1], "run-ended"),
+        (twice(RunEnded), "run-ended"),
+        (lambda events: renumbered([*events[:-2], events[-1], events[-2]]), "run-ended"),
+        (change(Noticed, {}, {"run": "other"}), "more than one run"),
+        (change(EpochEnded, {"epoch": 2}, {"t_ns": 0}), "stamped before"),
+        (drop(EpochEnded, epoch=0), "epoch 1 ends where epoch 0 should"),
+        (drop(EpochEnded, epoch=2), "ends where"),
+        (change(EpochEnded, {"epoch": 0}, {"updates": 5}), "initial state"),
+        (change(EpochEnded, {"epoch": 3}, {"solve_s": 0.0}), "shrink"),
+        (change(Evaluated, {"epoch": 2}, {"epoch": 1}), "evaluated at another place"),
+        (twice(Evaluated), "evaluated at another place"),
+        (change(Span, {"op": "kernel"}, {"end_ns": 10**12}), "overlap"),
+        (change(Span, {"op": "kernel"}, {"end_ns": 0}), "before it starts"),
+        (change(Span, {"op": "kernel"}, {"ratings": 99}), "ratings"),
+        (change(EpochEnded, {"epoch": 3}, {"updates": 601}), "ratings"),
+        (drop(Freed, name="P"), "still held"),
+        (change(Freed, {"name": "P"}, {"bytes": 1}), "another size"),
+        (change(Freed, {"name": "P"}, {"name": "R"}), "not held"),
+    ],
+)
+def test_a_corrupted_run_is_caught(mutant: Mutant, words: str) -> None:
+    found = check_run(mutant(make_events(epochs=3, workers=2)))
+    assert any(words in sentence for sentence in found), found
+
+
+def test_ratings_need_not_add_up_where_spans_were_dropped_and_it_was_told() -> None:
+    events = make_events()
+    del events[first(events, Span, op="kernel")]
+    message = "3 spans found no room and are missing in epoch 1."
+    at = first(events, Noticed)
+    events[at] = replace(events[at], message=message)
+    assert check_run(renumbered(events)) == []
+
+
+@pytest.mark.parametrize(
+    ("solver", "mutant", "words"),
+    [
+        ("dsgd", change(Span, {"block": "0,1"}, {"block": "1,1"}), "row block twice"),
+        ("dsgd", change(Span, {"block": "0,1"}, {"block": "0,2"}), "column block twice"),
+        ("fpsgd", change(Span, {"block": "0,1"}, {"block": "1,0"}), "not those"),
+        ("fpsgd", drop(BlockTaken, epoch=2), "not those"),
+        ("hogwild", lambda events: events, "wait"),
+    ],
+)
+def test_a_broken_promise_is_caught(solver: str, mutant: Mutant, words: str) -> None:
+    found = check_run(mutant(make_events(epochs=3, workers=3, solver=solver)))
+    assert any(words in sentence for sentence in found), found
+
+
+def without_barriers(events: list[Event]) -> list[Event]:
+    return renumbered(
+        [e for e in events if not (isinstance(e, Span) and e.reason == "barrier")]
+    )  # fmt: skip
+
+
+def test_hogwild_may_stop_for_evaluation_only() -> None:
+    events = without_barriers(make_events(workers=3, solver="hogwild"))
+    assert check_run(events) == []
+
+
+LATER = 2_000_000  # ns: after the evaluation of epoch 0
+
+
+def waves(order: list[tuple[int, int, int, int, str]], **params: Any) -> list[Event]:
+    """One epoch of dsgd from (worker, start, end, wave, block); each wave ends in its barrier."""
+    events = make_events(epochs=1, workers=2, solver="dsgd")
+    events = [e for e in events if not (isinstance(e, Span) and e.epoch == 1)]
+    at = first(events, EpochEnded, epoch=1)
+    base: dict[str, Any] = {"run": "r1", "seq": 0, "t_ns": events[at].t_ns, "epoch": 1}
+    spans: list[Event] = []
+    for worker, start, end, wave, block in order:
+        last = max(e for _, _, e, w, _ in order if w == wave)
+        times = (start + LATER, end + LATER, max(last, end) + LATER)
+        own = {"lane": f"W{worker}", **base}
+        spans.append(
+            Span(
+                op="kernel", name="u", start_ns=times[0], end_ns=times[1],
+                ratings=200 // len(order), block=block, **own,
+            )
+        )  # fmt: skip
+        spans.append(
+            Span(
+                op="wait", name="barrier", reason="barrier", start_ns=times[1],
+                end_ns=times[2], **own,
+            )
+        )  # fmt: skip
+    started = events[0]
+    assert isinstance(started, RunStarted)
+    events[0] = replace(started, params=params)
+    return renumbered([*events[:at], *spans, *events[at:]])
+
+
+def test_waves_end_in_their_barriers() -> None:
+    good = [(0, 10, 20, 0, "0,0"), (1, 10, 25, 0, "1,1"),
+            (0, 25, 30, 1, "0,1"), (1, 25, 40, 1, "1,0")]  # fmt: skip
+    assert check_run(waves(good)) == []
+    early = [*good[:2], (0, 22, 30, 1, "0,1"), good[3]]
+    found = check_run(waves(early))
+    assert any("wave 1 starts before wave 0 is over" in sentence for sentence in found), found
+
+
+def test_without_the_barrier_switch_waves_may_overlap_in_time() -> None:
+    early = [(0, 10, 20, 0, "0,0"), (1, 10, 25, 0, "1,1"),
+             (0, 20, 30, 1, "0,1"), (1, 25, 40, 1, "1,0")]  # fmt: skip
+    assert not any("starts before" in s for s in check_run(waves(early, barrier=False)))
+
+
+def test_fpsgd_may_not_work_on_one_row_twice_at_once() -> None:
+    events = make_events(epochs=1, workers=2, solver="fpsgd")
+    for kind, field in ((BlockTaken, {"row": 0, "col": 1}), (Span, {"block": "0,1"})):
+        at = first(events, kind, **field)
+        to = {"row": 1, "col": 1} if kind is BlockTaken else {"block": "1,1"}
+        events[at] = replace(events[at], **to)
+    assert check_run(events) == ["blocks 1,1 and 1,0 are worked on at the same time"]
+
+
+def test_als_solves_items_after_all_users() -> None:
+    events = make_events(epochs=1, workers=2, solver="als")
+    at = first(events, Span, lane="W0", op="kernel")
+    events[at] = replace(events[at], name="users")
+    other = first(events, Span, lane="W1", op="kernel")
+    events[other] = replace(events[other], name="items")
+    assert check_run(events) == ["epoch 1: items are solved before all users are"]

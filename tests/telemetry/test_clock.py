@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mfviz.telemetry.clock import FIELDS, SpanBuffer
+from mfviz.telemetry.events import Span
+
+
+def test_spans_come_lane_by_lane_with_words_for_codes() -> None:
+    spans = SpanBuffer.make(2)
+    spans.add(1, 1_000, 1_500, ratings=7, block=(2, 3))
+    spans.add(0, 1_200, 1_300, op="wait", reason="barrier", tag=1)
+    found = list(spans.drain(1_000, epoch=4, names=("update", "barrier")))
+    assert found == [
+        {"lane": "W0", "op": "wait", "name": "barrier", "start_ns": 200, "end_ns": 300,
+         "ratings": 0, "epoch": 4, "block": "", "reason": "barrier"},
+        {"lane": "W1", "op": "kernel", "name": "update", "start_ns": 0, "end_ns": 500,
+         "ratings": 7, "epoch": 4, "block": "2,3", "reason": ""},
+    ]  # fmt: skip
+    assert all(Span(run="r", seq=0, t_ns=0, **row).clock == "host" for row in found)
+    assert list(spans.drain(0, 0, ("update",))) == []
+
+
+def test_taking_spans_leaves_the_buffer_free_for_new_ones() -> None:
+    spans = SpanBuffer.make(1, capacity=2)
+    spans.add(0, 1, 2)
+    taken = spans.take(0, 1, ("update",))
+    spans.add(0, 5, 6)
+    assert taken is not None
+    assert [row["start_ns"] for row in taken.fields()] == [1]
+    assert spans.take(0, 1, ("update",)) is not None
+    assert spans.take(0, 1, ("update",)) is None
+
+
+def test_what_finds_no_room_is_counted() -> None:
+    spans = SpanBuffer.make(2, capacity=4)
+    half_full = []
+    for at in range(6):
+        half_full.append(spans.half_full)
+        spans.add(1, at, at + 1)
+    assert half_full == [False, False, True, True, True, True]
+    assert spans.dropped == 2
+    assert len(list(spans.drain(0, 0, ("update",)))) == 4
+    assert spans.dropped == 0
+
+
+def test_a_tag_without_a_name_is_refused_when_it_is_written_not_when_it_is_read() -> None:
+    spans = SpanBuffer.make(1)
+    spans.add(0, 0, 1, tag=1)
+    with pytest.raises(ValueError, match="tag 1"):
+        spans.take(0, 0, ("update",))
+
+
+def test_the_kernels_write_the_row_that_is_read_here() -> None:
+    from mfviz.kernels import spans as twin
+    from mfviz.telemetry.events import OPS, REASONS
+
+    assert (OPS[twin.KERNEL], OPS[twin.HOST], OPS[twin.WAIT]) == ("kernel", "host", "wait")
+    reasons = (twin.NO_REASON, twin.BARRIER, twin.NO_FREE_BLOCK)
+    assert [REASONS[code] for code in reasons] == ["", "barrier", "no-free-block"]
+    here, there = SpanBuffer.make(1, capacity=1), SpanBuffer.make(1, capacity=1)
+    for _ in range(2):
+        here.add(0, 10, 20, op="wait", ratings=3, block=(4, 5), reason="no-free-block", tag=1)
+        twin.write_span(
+            there.rows, there.fill, 0, 10, 20, twin.WAIT, 3, 4, 5, twin.NO_FREE_BLOCK, 1
+        )
+    assert np.array_equal(here.rows, there.rows)
+    assert np.array_equal(here.fill, there.fill)
+    assert here.rows.shape[2] == len(FIELDS)
