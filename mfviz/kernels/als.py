@@ -17,9 +17,12 @@ Notes
 -----
 Digits: products are summed in float32 over blocks of at most ``BLOCK`` ratings and the blocks in
 float64; right-hand side, factorisation and solve are float64 throughout. A row of 10^5 ratings
-loses no more than one of 64. Singular systems (``lam = 0`` with fewer ratings than features,
-equal items): a pivot below ``PIVOT`` of its own diagonal entry is rounding noise, and the feature
-that it belongs to is set to 0, which is one of the many solutions; other systems are not touched.
+loses no more than one of 64.
+
+Systems that are singular, or nearly (``lam = 0`` with fewer ratings than features, equal items):
+where the ridge is below ``PROXIMAL`` of a diagonal entry A_kk, the difference d_k is made up for
+by a proximal term, ``sum_k d_k (p_k - old p_k)^2``. What the data do not determine then stays as
+it was; the objective cannot rise, its minima are the same, and other systems are not touched.
 """
 
 from __future__ import annotations
@@ -34,9 +37,9 @@ from mfviz.kernels.tiles import COLS_F32, TILE, add_outer, factor_tile, finish_t
 __all__ = ["BLOCK", "PIVOT", "group_by_row", "solve_rows"]
 
 BLOCK = 64  # ratings summed in float32: 16 KiB of packed features at rank 64, half of L1
-PIVOT = 1e-6
+PROXIMAL = 1e-5  # some 30 times the rounding noise of a block
 DUAL_RIDGE = 1e-4
-TINY = 1e-30  # a direction in which nothing was seen has pivot 0, which must not count either
+PIVOT, TINY = 1e-9, 1e-30  # pivots of features that are 0 in all items: what is no pivot gives 0
 
 
 @numba.njit(nogil=True, cache=True)
@@ -113,7 +116,7 @@ def _substitute(A, w, b):
 
 
 @numba.njit(nogil=True, cache=True)
-def _solve_primal(Y, index, r, first, n, ridge, A, b, floors, packed):
+def _solve_primal(old, Y, index, r, first, n, ridge, A, b, floors, packed):
     """Leave in ``b`` the features of a row with ``n`` ratings, by an f x f system."""
     f = Y.shape[1]
     A[: f * f] = 0.0
@@ -129,7 +132,9 @@ def _solve_primal(Y, index, r, first, n, ridge, A, b, floors, packed):
                 b[j] += value * y[j]
         _add_gram(A, f, packed, count)
     for k in range(f):
-        A[k * f + k] += ridge
+        missing = max(0.0, PROXIMAL * A[k * f + k] - ridge)
+        A[k * f + k] += ridge + missing
+        b[k] += missing * old[k]
     _factor(A, f, floors)
     _substitute(A, f, b)
 
@@ -180,7 +185,7 @@ def _solve_row(X, u, Y, indptr, index, r, lam, weighted, A, b, floors, packed):
     ridge = lam * n if weighted else lam
     w = (n + COLS_F32 - 1) // COLS_F32 * COLS_F32
     if w >= f or not _solve_dual(Y, index, r, first, n, w, ridge, A, b, floors, packed):
-        _solve_primal(Y, index, r, first, n, ridge, A, b, floors, packed)
+        _solve_primal(X[u], Y, index, r, first, n, ridge, A, b, floors, packed)
     row = X[u]
     for j in range(f):
         row[j] = b[j]

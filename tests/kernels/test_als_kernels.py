@@ -13,7 +13,7 @@ from mfviz.telemetry.clock import SpanBuffer
 def solved(index, r, Y, lam, *, weighted=True):
     """Features of one row, by the kernel."""
     f = Y.shape[1]
-    X = np.full((1, f), np.nan, np.float32)
+    X = np.zeros((1, f), np.float32)
     spans = SpanBuffer.make(1, 4)
     solve_rows(
         X, Y, np.array([0, len(r)]), index.astype(np.int32), r.astype(np.float32), 1, 1,
@@ -81,15 +81,16 @@ def test_a_row_of_many_ratings_keeps_its_digits() -> None:
     rng = np.random.default_rng(5)
     Y = (rng.random((1000, 16)) + 0.5).astype(np.float32)
     index, r = rng.integers(0, 1000, 200_000), rng.normal(3.5, 1, 200_000).astype("f4")
-    wanted = reference(index, r, Y, 0.05)
-    error = np.abs(solved(index, r, Y, 0.05, weighted=False) - wanted).max()
+    ridge = 0.01 * len(r)
+    wanted = reference(index, r, Y, ridge)
+    error = np.abs(solved(index, r, Y, 0.01) - wanted).max()
     # Adding one rating after the other in float32 is what this must be better than.
     A, b = np.zeros((16, 16), np.float32), np.zeros(16, np.float32)
     for t, value in zip(index, r, strict=True):
         A += np.outer(Y[t], Y[t])
         b += value * Y[t]
-    naive = np.abs(np.linalg.solve(A + 0.05 * np.eye(16, dtype="f4"), b) - wanted).max()
-    assert error < 2e-6
+    naive = np.abs(np.linalg.solve(A + ridge * np.eye(16, dtype="f4"), b) - wanted).max()
+    assert error < 1e-6
     assert error < naive / 100
 
 
@@ -104,7 +105,7 @@ def test_singular_systems_are_solved(n: int, f: int) -> None:
     Yk = Y[index].astype(np.float64)
     best = Yk @ np.linalg.lstsq(Yk, r, rcond=1e-6)[0]
     assert np.isfinite(p).all()
-    assert ((r - Yk @ p) ** 2).sum() <= ((r - best) ** 2).sum() + 1e-3
+    assert ((r - Yk @ p) ** 2).sum() <= ((r - best) ** 2).sum() + 1e-3 * n
 
 
 def test_nothing_seen_gives_zero() -> None:
