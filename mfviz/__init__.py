@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mfviz.api import factorize as factorize
     from mfviz.api import load as load
+    from mfviz.api import make_solver as make_solver
     from mfviz.data.problem import Problem as Problem
     from mfviz.data.problem import split as split
     from mfviz.data.ratings import Ratings as Ratings
@@ -40,6 +41,7 @@ _HOMES = {
     "TimelinePlot": "mfviz.views.viewers",
     "factorize": "mfviz.api",
     "load": "mfviz.api",
+    "make_solver": "mfviz.api",
     "split": "mfviz.data.problem",
 }
 

@@ -21,7 +21,7 @@ from mfviz.experiments.run import Run
 from mfviz.progress import watch
 from mfviz.solvers.base import Solver, solver_class
 
-__all__ = ["as_ratings", "factorize", "load"]
+__all__ = ["as_ratings", "factorize", "load", "make_solver"]
 
 # Column names that are recognised in a DataFrame, compared in lower case without "_" and " ".
 COLUMNS = {
@@ -113,7 +113,9 @@ def factorize(
     given = {"rank": rank, "epochs": epochs, "workers": workers, "seed": seed}
     run = Run(
         problem,
-        _solver(solver, problem, {n: v for n, v in given.items() if v is not None} | params),
+        make_solver(
+            solver, problem, **{n: v for n, v in given.items() if v is not None}, **params
+        ),
         backend=backend,
         evaluate_every=evaluate_every,
     )
@@ -191,8 +193,34 @@ def _problem(train: Ratings, test: Any, seed: int) -> Problem:
     return Problem.from_files(train, as_ratings(test, "test"), seed=seed)
 
 
-def _solver(key: str, problem: Problem, given: dict[str, Any]) -> Solver:
+def make_solver(key: str, problem: Problem | None = None, **settings: Any) -> Solver:
+    """Make a solver from the settings given, over those that are proposed for the data.
+
+    Parameters
+    ----------
+    key : str
+        See ``mfviz solvers``.
+    problem : Problem, optional
+        Without it the solver's defaults take the place of proposals.
+    **settings
+        By name. A number of workers other than 1 is no error for a solver that is serial by
+        nature, so that one call serves all solvers; it then has its one worker.
+
+    Returns
+    -------
+    Solver
+
+    Raises
+    ------
+    ParameterError
+        For an unknown solver or setting, or a value out of its bounds.
+    """
     from mfviz.experiments.proposals import propose
 
     cls = solver_class(key)
-    return cls.make(**{**propose(key, problem), **given})
+    proposed = {} if problem is None else propose(key, problem)
+    chosen = {**proposed, **settings}
+    if "workers" in settings and cls.param.workers.bounds == (1, 1):
+        Solver.make(workers=settings["workers"])  # refuses what no solver could have
+        chosen["workers"] = 1
+    return cls.make(**chosen)

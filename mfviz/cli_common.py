@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,7 @@ import click
 if TYPE_CHECKING:
     from mfviz.telemetry.history import History
 
-__all__ = ["as_json", "as_option", "echo_json", "mib", "report", "seconds", "table"]
+__all__ = ["as_json", "as_option", "echo_json", "report", "seconds", "size", "table"]
 
 as_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one strict JSON object and nothing else."
@@ -43,34 +45,38 @@ def echo_json(value: Any) -> None:
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[Any]], *, indent: str = "") -> str:
-    """Align columns of text; numbers to the right.
+    """Align columns of text, numbers to the right; a long last column is wrapped on a terminal.
 
     Parameters
     ----------
     headers : sequence of str
     rows : sequence of sequences
-        Strings, or numbers that are written as they are.
+        What is no string is written as it is.
     indent : str
         Put before each line.
     """
     cells = [[str(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(headers, *cells, strict=True)]
-    right = [
-        bool(rows) and all(isinstance(row[at], int | float) or _is_number(row[at]) for row in rows)
-        for at in range(len(headers))
-    ]
+    right = [bool(cells) and all(map(_is_number, column)) for column in zip(*cells, strict=True)]
+    right = right or [False] * len(headers)
+    *fixed, _ = widths
+    room = shutil.get_terminal_size((100, 24)).columns - len(indent) - sum(fixed) - 2 * len(fixed)
+    widths[-1] = min(widths[-1], max(room, 24))
     lines = []
     for row in (list(headers), ["-" * width for width in widths], *cells):
-        pieces = [
-            cell.rjust(width) if to_right else cell.ljust(width)
-            for cell, width, to_right in zip(row, widths, right, strict=True)
-        ]
-        lines.append((indent + "  ".join(pieces)).rstrip())
+        *first, last = row
+        wrapped = textwrap.wrap(last, widths[-1]) or [""]
+        blank = [""] * len(first)
+        for at, piece in enumerate(wrapped):
+            line = zip([*(blank if at else first), piece], widths, right, strict=True)
+            aligned = [text.rjust(n) if to_right else text.ljust(n) for text, n, to_right in line]
+            lines.append((indent + "  ".join(aligned)).rstrip())
     return "\n".join(lines)
 
 
-def _is_number(text: Any) -> bool:
-    return isinstance(text, str) and text.replace(",", "").replace(".", "").lstrip("-").isdigit()
+def _is_number(text: str) -> bool:
+    """Whether a cell belongs into a column of numbers; gaps do."""
+    return text in ("", "...", "-") or text.replace(",", "").replace(".", "").isdigit()
 
 
 def seconds(value: float) -> str:
@@ -80,9 +86,13 @@ def seconds(value: float) -> str:
     return f"{value:.2f} s" if value >= 1 else f"{1000 * value:.1f} ms"
 
 
-def mib(size: float) -> str:
-    """Write bytes as MiB."""
-    return f"{size / 2**20:,.1f} MiB"
+def size(held: float) -> str:
+    """Write bytes with a unit that suits them."""
+    for unit in ("B", "KiB", "MiB"):
+        if held < 1024:
+            return f"{held:.0f} {unit}" if unit == "B" else f"{held:.1f} {unit}"
+        held /= 1024
+    return f"{held:,.2f} GiB"
 
 
 def report(history: History) -> dict[str, Any]:

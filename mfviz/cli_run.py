@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mfviz.cli_common import as_option, echo_json, mib, report, seconds, table
+from mfviz.cli_common import as_option, echo_json, report, seconds, size, table
 from mfviz.errors import MfvizError, ParameterError
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def tell(history: History) -> str:
             ("wall", history.wall_s),
         )
     )
-    peaks = ", ".join(f"{place} {mib(size)}" for place, size in history.peak_by_place.items())
+    peaks = ", ".join(f"{place} {size(held)}" for place, held in history.peak_by_place.items())
     lines = [
         head,
         *(f"note: {notice.message}" for notice in history.notices),
@@ -180,16 +180,12 @@ def _problem(data: str, test: str | None, holdout: float | None, seed: int) -> P
 
 def _solver(key: str, problem: Problem, texts: tuple[str, ...], given: dict[str, Any]) -> Solver:
     """Make the solver: what was given, over what is proposed for the data."""
-    from mfviz.experiments.proposals import propose
+    from mfviz.api import make_solver
     from mfviz.solvers.base import solver_class
     from mfviz.views.settings import parse
 
-    cls = solver_class(key)
-    known = cls.hyper_parameters()
-    chosen = propose(key, problem)
-    for name in ("rank", "epochs", "workers", "seed"):
-        if given[name] is not None:
-            chosen[name] = given[name]
+    known = solver_class(key).hyper_parameters()
+    chosen = {n: given[n] for n in ("rank", "epochs", "workers", "seed") if given[n] is not None}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
@@ -199,7 +195,7 @@ def _solver(key: str, problem: Problem, texts: tuple[str, ...], given: dict[str,
                 f"{key} has no setting {name!r}; it has {', '.join(known)}.", name
             )
         chosen[name] = parse(known[name], value, name)
-    return cls.make(**chosen)
+    return make_solver(key, problem, **chosen)
 
 
 def _folder(run_id: str, trace: Path | None) -> Path | None:

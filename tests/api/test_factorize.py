@@ -123,7 +123,7 @@ def test_a_solver_that_raises_is_an_error_with_its_reason(
         raise ZeroDivisionError("nothing left")
 
     monkeypatch.setattr(solver_class("als"), "objective", broken)
-    with pytest.raises(MfvizError, match="als failed.*nothing left"):
+    with pytest.raises(MfvizError, match=r"als failed.*nothing left"):
         mfviz.factorize(triple, **QUICK)
 
 

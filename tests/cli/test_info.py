@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mfviz import __version__
+from mfviz.api import make_solver
 from mfviz.cli_common import as_json, table
 from mfviz.solvers.base import registry
 
@@ -41,7 +42,7 @@ def test_solvers_for_people(mfviz: Any) -> None:
 def test_memory_is_that_of_the_solver(mfviz: Any, key: str) -> None:
     words = ["--solver", key, "--users", 6040, "--items", 3706, "--ratings", 900_188]
     told = mfviz("memory", *words, "--rank", 64, "--workers", 2, "--json").json
-    model = registry()[key].make(rank=64, workers=2).memory(6040, 3706, 900_188)
+    model = make_solver(key, rank=64, workers=2).memory(6040, 3706, 900_188)
     assert told["total_mib"] == pytest.approx(model.total_bytes / 2**20)
     assert [p["bytes"] for p in told["parts"]] == [p.bytes for p in model.parts]
     assert all(p["name"] and p["place"] and p["formula"] for p in told["parts"])
@@ -127,3 +128,10 @@ def test_json_is_strict() -> None:
 def test_table_aligns_numbers_to_the_right() -> None:
     lines = table(("name", "n"), [("a", "1"), ("bcd", "1,000")]).splitlines()
     assert lines == ["name      n", "----  -----", "a         1", "bcd   1,000"]
+
+
+def test_table_wraps_a_long_last_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    text = table(("name", "meaning"), [("a", "words " * 12), ("b", "short")])
+    assert all(len(line) <= 40 for line in text.splitlines())
+    assert text.count("words") == 12

@@ -1,0 +1,137 @@
+"""The notebook: it is small and clean, it executes, and in JupyterLab its curve moves."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOK = ROOT / "apps" / "notebooks" / "explorer.ipynb"
+
+
+def cells(notebook: Any, kind: str = "code") -> list[Any]:
+    return [cell for cell in notebook["cells"] if cell["cell_type"] == kind]
+
+
+def test_it_is_stored_small_and_without_outputs() -> None:
+    notebook = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
+    assert NOTEBOOK.stat().st_size < 10_000
+    for cell in cells(notebook):
+        assert cell["outputs"] == []
+        assert cell["execution_count"] is None
+
+
+def test_it_executes_and_leaves_views_and_a_picture(tmp_path: Path) -> None:
+    nbformat = pytest.importorskip("nbformat")
+    nbclient = pytest.importorskip("nbclient")
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    client = nbclient.NotebookClient(
+        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
+    )
+    client.execute()
+    kinds = [
+        {name for output in cell["outputs"] for name in output.get("data", {})}
+        for cell in cells(notebook)
+    ]
+    explorer, live, timeline, result, table = kinds
+    for shown in (explorer, live, timeline):
+        assert any("bokeh" in name or "holoviews" in name or name == "text/html" for name in shown)
+    assert {"image/png", "text/plain"} <= result
+    assert "text/html" in table
+    said = [o for c in cells(notebook) for o in c["outputs"] if o.get("name") == "stderr"]
+    assert not [o for o in said if "Error" in o["text"] or "Warning" in o["text"]], said
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[str]:
+    """A JupyterLab of its own with a copy of the notebook; yields its address."""
+    pytest.importorskip("jupyterlab")
+    (tmp_path / "explorer.ipynb").write_text(NOTEBOOK.read_text(encoding="utf-8"))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    words = [
+        "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}", "--port-retries=0",
+        "--ServerApp.ip=127.0.0.1", "--IdentityProvider.token=", "--ServerApp.password=",
+        f"--ServerApp.root_dir={tmp_path}", "--ServerApp.disable_check_xsrf=True",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--LabApp.news_url=",
+    ]  # fmt: skip
+    own = {
+        "JUPYTER_CONFIG_DIR": str(tmp_path / "config"),
+        "JUPYTER_DATA_DIR": str(tmp_path / "jupyter"),
+        "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"),
+        "JUPYTERLAB_SETTINGS_DIR": str(tmp_path / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(tmp_path / "workspaces"),
+    }
+    with (tmp_path / "lab.log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, *words], env={**os.environ, **own}, stdout=log, stderr=log
+        )
+        url = f"http://127.0.0.1:{port}"
+        try:
+            deadline = time.monotonic() + 60
+            while True:
+                try:
+                    with urllib.request.urlopen(f"{url}/api", timeout=1):
+                        break
+                except (urllib.error.URLError, OSError):
+                    assert process.poll() is None, (tmp_path / "lab.log").read_text()[-2000:]
+                    assert time.monotonic() < deadline, "JupyterLab did not answer in a minute"
+                    time.sleep(0.1)
+            yield url
+        finally:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+# Rows with a value in the RMSE source of the plot of the live run: the one with the fewest epochs
+# asked for is the explorer's recorded pair, so the largest count of 60 epochs is the run's.
+ROWS = """() => {
+  let most = 0;
+  for (const doc of (window.Bokeh?.documents ?? []))
+    for (const model of doc._all_models.values())
+      if (model.name === 'live-rmse' && model.data.run && new Set(model.data.run).size <= 1)
+        most = Math.max(most, [...model.data.train_rmse].filter(Number.isFinite).length);
+  return most;
+}"""
+
+
+@pytest.mark.ui
+@pytest.mark.slow
+def test_in_jupyterlab_the_curve_moves_while_the_run_goes_on(lab: str, chromium: Any) -> None:
+    context = chromium.new_context(viewport={"width": 1400, "height": 1000})
+    page = context.new_page()
+    try:
+        page.goto(f"{lab}/lab/tree/explorer.ipynb")
+        page.get_by_role("menuitem", name="Run", exact=True).wait_for(timeout=60_000)
+        page.wait_for_timeout(1000)
+        select = page.get_by_role("button", name="Select Kernel", exact=True)
+        if select.is_visible():
+            select.click()
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        page.wait_for_function(f"({ROWS})() >= 2", timeout=90_000)
+        seen = [page.evaluate(ROWS)]
+        while seen[-1] < 40 and len(seen) < 100:
+            page.wait_for_timeout(200)
+            seen.append(page.evaluate(ROWS))
+        # The run makes ten epochs a second: its rows came in many small steps, not at its end.
+        assert seen[-1] >= 40, seen
+        assert len(set(seen)) >= 8, seen
+    finally:
+        context.close()
