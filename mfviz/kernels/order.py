@@ -12,7 +12,7 @@ import numpy as np
 
 from mfviz.kernels import simd
 
-__all__ = ["TRIPLE", "random_bits", "shuffle"]
+__all__ = ["TRIPLE", "part_seed", "random_bits", "shuffle"]
 
 TRIPLE = np.dtype([("u", np.int32), ("i", np.int32), ("r", np.float32)])
 
@@ -39,6 +39,15 @@ def _draw(seed, j):
     """Return a whole number from 0 to j, all equally likely (to one part in 2^32 / j)."""
     bits = random_bits(seed, np.uint64(j)) >> np.uint64(32)
     return np.int64((bits * np.uint64(j + 1)) >> np.uint64(32))
+
+
+@numba.njit(nogil=True, cache=True)
+def part_seed(seed, part):
+    """Return the seed of the shuffle of a part; ``seed`` itself for part 0.
+
+    So whoever cuts the ratings into one part shuffles them as whoever does not cut them.
+    """
+    return seed if part == 0 else random_bits(seed, np.uint64(part))
 
 
 @numba.njit(nogil=True, cache=True)

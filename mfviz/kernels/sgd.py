@@ -93,7 +93,7 @@ def sgd(ratings, start, stop, P, Q, bu, bi, rates):
 
 
 @numba.njit(nogil=True, cache=True)
-def sgd_until(ratings, start, stop, most_ns, P, Q, bu, bi, rates, rows, fill, worker):
+def sgd_until(ratings, start, stop, most_ns, rows, fill, worker, P, Q, bu, bi, rates):
     """Visit records from ``start`` on until ``stop`` or until the time is up; write one span.
 
     Parameters

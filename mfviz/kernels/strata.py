@@ -9,19 +9,12 @@ of the interpreter's lock.
 from __future__ import annotations
 
 import numba
-import numpy as np
 
 from mfviz.kernels import simd, spans
-from mfviz.kernels.order import random_bits, shuffle
+from mfviz.kernels.order import part_seed, shuffle
 from mfviz.kernels.sgd import sgd
 
 __all__ = ["barrier", "run_steps", "shuffle_blocks"]
-
-
-@numba.njit(nogil=True, cache=True)
-def block_seed(seed, block):
-    """Seed of the shuffle of a block: ``seed`` itself for block 0, so that a 1 x 1 grid is sgd."""
-    return seed if block == 0 else random_bits(seed, np.uint64(block))
 
 
 @numba.njit(nogil=True, cache=True)
@@ -37,7 +30,7 @@ def shuffle_blocks(ratings, offsets, seed, worker, workers):
     """
     for block in range(worker, offsets.shape[0] - 1, workers):
         count = offsets[block + 1] - offsets[block]
-        shuffle(ratings, offsets[block], block_seed(seed, block), count, 0)
+        shuffle(ratings, offsets[block], part_seed(seed, block), count, 0)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -62,7 +55,7 @@ def barrier(counter, arrivals, rows, fill, worker):
 
 @numba.njit(nogil=True, cache=True)
 def run_steps(
-    steps, first, last, ratings, offsets, schedule, seed, counter, barriers,
+    steps, first, last, ratings, offsets, schedule, seed, counter, barriers, waits,
     worker, workers, P, Q, bu, bi, rates, rows, fill,
 ):  # fmt: skip
     """Do this worker's part of steps ``first`` to ``last``; updates P, Q, bu and bi in place.
@@ -86,6 +79,8 @@ def run_steps(
         Of :func:`barrier`.
     barriers : int
         Barriers passed before this call.
+    waits : bool
+        Whether there are barriers; without them workers race into each other's columns.
     worker, workers : int
         Row block ``row`` belongs to worker ``row % workers``.
     P, Q, bu, bi, rates
@@ -108,7 +103,7 @@ def run_steps(
             count = offsets[block + 1] - offsets[block]
             begin = simd.clock_ns()
             if low == 0 and seed != 0 and count > 1:
-                shuffle(ratings, offsets[block], block_seed(seed, block), count, 0)
+                shuffle(ratings, offsets[block], part_seed(seed, block), count, 0)
                 now = simd.clock_ns()
                 spans.write_span(
                     rows, fill, worker, begin, now, spans.HOST, 0, row, col, spans.NO_REASON, 1
@@ -121,6 +116,6 @@ def run_steps(
                     rows, fill, worker, begin, simd.clock_ns(), spans.KERNEL, stop - low,
                     row, col, spans.NO_REASON, 0,
                 )  # fmt: skip
-        if steps[s, 5] != 0:
+        if waits and steps[s, 5] != 0:
             barriers += 1
             barrier(counter, barriers * workers, rows, fill, worker)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import param
 
 from mfviz.data.problem import Problem
+from mfviz.kernels.order import shuffle
 from mfviz.kernels.sgd import sgd_until, shuffle_until
 from mfviz.solvers.base import Card, Checkpoint, Context
 from mfviz.solvers.stochastic import SOLO_NS, BiasedSolver, draw_seed, pack
@@ -38,7 +39,7 @@ class SGD(BiasedSolver):
     )
     card = Card(
         parallel="Nothing: one thread visits one rating after the other.",
-        synchronises="Never.",
+        synchronises="Nothing waits for anything.",
         conflicts="None; each visit sees the result of all visits before it.",
         cost="8 f flops a rating; one epoch visits all N ratings once.",
         memory="12 N + 4 (f + 1)(m + n) bytes.",
@@ -64,22 +65,22 @@ class SGD(BiasedSolver):
         train, spans = problem.train, context.spans
         records = pack(context.ledger, train.u, train.i, train.r)
         model = (factors.P, factors.Q, factors.bu, factors.bi)
-        lane = (spans.rows, spans.fill, 0)
+        lane = (SOLO_NS, spans.rows, spans.fill, 0)
         total, updates = train.nnz, 0
-        shuffle_until(records, 0, total, draw_seed(order_rng), total, 1 << 62, *lane)
+        shuffle(records, 0, draw_seed(order_rng), total, 0)
         list(self.judge(schedule, problem, context, Checkpoint("chunk", 0, 0)))
         yield Checkpoint("epoch", 0, 0)
 
         for epoch in range(1, self.epochs + 1):
             if epoch > 1:
                 seed, left = draw_seed(order_rng), total
-                while left := shuffle_until(records, 0, total, seed, left, SOLO_NS, *lane):
+                while left := shuffle_until(records, 0, total, seed, left, *lane):
                     yield Checkpoint("chunk", epoch, updates)
             at = 0
             while at < total:
                 rates = self.rates(context, factors, schedule.factor(epoch))
                 stop = min(total, at + context.chunk)
-                ahead = sgd_until(records, at, stop, SOLO_NS, *model, rates, *lane)
+                ahead = sgd_until(records, at, stop, *lane, *model, rates)
                 updates, at = updates + ahead - at, ahead
                 if at < total:
                     yield Checkpoint("chunk", epoch, updates)

@@ -46,7 +46,7 @@ class BiasedSolver(Solver):
     """Base of the solvers that train ``mu + bu[u] + bi[i] + p.q`` by stochastic descent."""
 
     lr = param.Number(
-        0.02, bounds=(0.0, 10.0), doc="Learning rate γ of the factors in the first epoch."
+        0.03, bounds=(0.0, 10.0), doc="Learning rate γ of the factors in the first epoch."
     )
     biases = param.Boolean(
         True, doc="Train a bias for each user and item beside the factors (off: p·q alone)."
@@ -61,7 +61,7 @@ class BiasedSolver(Solver):
         "inverse, 1/(1+β t^1.5); bold driver, ×1.05 after a fall of the loss, ×0.5 otherwise.",
     )
     decay = param.Number(
-        0.93, bounds=(0.0, 1.0), inclusive_bounds=(False, True), doc="Base of exponential."
+        0.97, bounds=(0.0, 1.0), inclusive_bounds=(False, True), doc="Base of exponential."
     )
     beta = param.Number(0.1, bounds=(0.0, 100.0), doc="β of the inverse schedule.")
     init = param.Selector(
@@ -71,7 +71,7 @@ class BiasedSolver(Solver):
         "the mean rating (for a model without μ).",
     )
     init_scale = param.Number(
-        0.015, bounds=(0.0, 10.0), doc="Factor of the initial values; it matters a lot."
+        0.05, bounds=(0.0, 10.0), doc="Factor of the initial values; it matters a lot."
     )
 
     def objective(self, problem: Problem, factors: Factors, squared_error: float) -> float:
@@ -156,7 +156,8 @@ def training_error(
                 train.u, train.i, train.r, bounds[s], bounds[s + 1],
                 factors.P, factors.Q, factors.bu, factors.bi, factors.mu, factors.scale,
             )  # fmt: skip
-        context.spans.add(worker, begin, context.spans.now_ns(), tag=3)
+        if at.epoch:  # nothing of the set-up is drawn
+            context.spans.add(worker, begin, context.spans.now_ns(), tag=3)
 
     for first in range(0, len(sums), group):
         if first:
@@ -183,19 +184,34 @@ def draw_seed(rng: np.random.Generator) -> np.uint64:
 
 
 def free_run(
-    context: Context, task: Callable[[int], None], epoch: int, updates: Callable[[], int]
+    context: Context, step: Callable[[int], bool], epoch: int, updates: Callable[[], int]
 ) -> Iterator[Checkpoint]:
-    """Run a task with free-running workers, looking on; ends when all have returned.
+    """Keep workers going without a barrier, looking on; ends when all have returned.
 
     Parameters
     ----------
     context : Context
-    task : callable
-        ``task(worker)`` works while ``context.gate()`` says so.
+    step : callable
+        ``step(worker)`` makes one kernel call; False when the worker is done with this epoch. It
+        is called while ``context.gate()`` says so.
     epoch : int
     updates : callable
         Rating visits so far, read while the workers go on.
+
+    Notes
+    -----
+    A single worker runs on the coordinator's thread and stops at every checkpoint, so that it can
+    be stepped as finely as a serial solver.
     """
+    if context.crew.workers == 1:
+        while step(0):
+            yield Checkpoint("chunk", epoch, updates())
+        return
+
+    def task(worker: int) -> None:
+        while context.gate() and step(worker):
+            pass
+
     context.crew.start(task)
     try:
         while not context.crew.wait(LOOK_S):
