@@ -1,0 +1,238 @@
+"""Columns of a text file as numbers: the fast reader.
+
+Arrow parses in parallel, and ids go through its dictionaries: a column of 25 M ids becomes 25 M
+small integers and a list of the distinct texts, whatever the ids look like. Only that list is
+looked at here, to bring whole numbers into their own type.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv
+
+from mfviz.data.faults import CONTROL, LONGEST_ID, checker, find_fault
+from mfviz.data.numbering import number
+from mfviz.data.sniff import Dialect
+
+__all__ = ["Columns", "parse", "read_delimited", "take_ids", "take_ratings"]
+
+Ids = npt.NDArray[Any]
+Int32 = npt.NDArray[np.int32]
+Float32 = npt.NDArray[np.float32]
+
+BLOCK_BYTES = 8 << 20
+ID_TYPE = pa.dictionary(pa.int32(), pa.binary())
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Ratings of one file.
+
+    Attributes
+    ----------
+    user_ids, item_ids : int64 or str array
+        Distinct ids, ascending.
+    u, i : (nnz,) int32
+        Their numbers.
+    r : (nnz,) float32
+        Finite.
+    notices : tuple of str
+        What should be told about the reading.
+    """
+
+    user_ids: Ids
+    u: Int32
+    item_ids: Ids
+    i: Int32
+    r: Float32
+    notices: tuple[str, ...] = ()
+
+
+def read_delimited(path: Path, dialect: Dialect) -> Columns:
+    """Read a file whose dialect is known.
+
+    Parameters
+    ----------
+    path : Path
+    dialect : Dialect
+
+    Returns
+    -------
+    Columns
+
+    Raises
+    ------
+    DataError
+        If a line is no rating: names file, line and what was found.
+    """
+    # "::" is read as fields between single colons; the empty ones in between are checked below.
+    step = len(dialect.delimiter)
+    user, item, rating = (str(at * step) for at in dialect.at)
+    count = (dialect.width - 1) * step + 1
+    between = [str(at) for at in range(1, count, 2)] if step == 2 else []
+    types = {user: ID_TYPE, item: ID_TYPE, rating: pa.float32()}
+    types.update(dict.fromkeys(between, pa.null()))
+    try:
+        table = parse(
+            path,
+            names=[str(at) for at in range(count)],
+            types=types,
+            delimiter=dialect.delimiter[0],
+            skip=dialect.skip,
+            decimal=dialect.decimal,
+        )
+        user_ids, u = take_ids(table.column(user))
+        item_ids, i = take_ids(table.column(item))
+        r = take_ratings(table.column(rating))
+    except (ValueError, pa.ArrowException) as error:
+        raise find_fault(path, checker(dialect), dialect.skip, str(error)) from None
+    return Columns(user_ids, u, item_ids, i, r, dialect.notices)
+
+
+def parse(
+    path: Path,
+    *,
+    names: list[str],
+    types: dict[str, Any],
+    delimiter: str,
+    skip: int = 0,
+    decimal: str = ".",
+    odd_row: Callable[[Any], str] | None = None,
+) -> Any:
+    """Parse the columns named in ``types`` into a table.
+
+    Parameters
+    ----------
+    path : Path
+    names : list of str
+        All columns of the file.
+    types : dict
+        Arrow types of those wanted.
+    delimiter : str
+        One character.
+    skip : int
+        Lines to leave out at the top.
+    decimal : str
+        Decimal point.
+    odd_row : callable, optional
+        Given a row of another width, returns "skip" or "error".
+
+    Returns
+    -------
+    pyarrow.Table
+
+    Raises
+    ------
+    ValueError, pyarrow.ArrowException
+        If the content is not of these columns and types.
+    """
+    quoted = delimiter != ":" and _holds(path, b'"')
+    with pa.input_stream(str(path), compression=None) as stream:
+        table = csv.read_csv(
+            stream,
+            read_options=csv.ReadOptions(
+                column_names=names, skip_rows=skip, block_size=BLOCK_BYTES
+            ),
+            parse_options=csv.ParseOptions(
+                delimiter=delimiter,
+                quote_char='"' if quoted else False,
+                invalid_row_handler=odd_row,
+            ),
+            convert_options=csv.ConvertOptions(
+                column_types=types,
+                include_columns=list(types),
+                null_values=[""],
+                strings_can_be_null=False,
+                decimal_point=decimal,
+            ),
+        )
+    if quoted and len(table) != _count_rows(path, skip):
+        raise ValueError("a quote is left open, and lines are lost in it")
+    return table.unify_dictionaries()
+
+
+def take_ids(column: Any) -> tuple[Ids, Int32]:
+    """Turn a dictionary column into distinct ids and the number of each row.
+
+    Parameters
+    ----------
+    column : pyarrow.ChunkedArray
+        Of one dictionary of bytes.
+
+    Returns
+    -------
+    known : (distinct,) int64 or str array
+        Ascending. Whole numbers only where every id is written as Python writes it: "007" and "7"
+        stay two ids, of text.
+    numbers : (nnz,) int32
+
+    Raises
+    ------
+    ValueError
+        If an id is empty, too long or holds control characters.
+    """
+    if column.num_chunks == 0 or len(column) == 0:
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int32)
+    written = _decoded(column.chunk(0).dictionary)
+    if pc.any(pc.match_substring_regex(written, CONTROL)).as_py():
+        raise ValueError("an id holds a control character")
+    texts = pc.utf8_trim_whitespace(written)
+    lengths = pc.min_max(pc.utf8_length(texts)).as_py()
+    if lengths["min"] == 0 or lengths["max"] > LONGEST_ID:
+        raise ValueError(f"an id is empty or longer than {LONGEST_ID} characters")
+    known, numbers = number(_typed(texts))
+    rows = np.concatenate([chunk.indices.to_numpy() for chunk in column.chunks])
+    return known, numbers[rows]
+
+
+def take_ratings(column: Any) -> Float32:
+    """Turn a column into ratings; ValueError if one is missing, NaN or infinite."""
+    if column.null_count:
+        raise ValueError("a rating is missing")
+    r = np.array(column.to_numpy(), dtype=np.float32)
+    if not np.isfinite(r).all():
+        raise ValueError("a rating is not finite")
+    return r
+
+
+def _decoded(raw: Any) -> Any:
+    """Distinct bytes as text: UTF-8, or else latin-1, which takes everything."""
+    try:
+        return raw.cast(pa.string())
+    except pa.ArrowInvalid:
+        return pa.array([value.decode("latin-1") for value in raw.to_pylist()])
+
+
+def _typed(texts: Any) -> Ids:
+    """Ids as int64 where all are whole numbers, else as text."""
+    whole = texts
+    if pc.all(pc.ends_with(texts, ".0")).as_py():  # pandas writes ids so after a gap
+        whole = pc.replace_substring_regex(texts, r"\.0$", "")
+    try:
+        numbers = whole.cast(pa.int64())
+        if pc.all(pc.equal(numbers.cast(pa.string()), whole)).as_py():
+            return np.asarray(numbers.to_numpy())
+    except pa.ArrowInvalid:
+        pass
+    return np.array(texts.to_pylist(), dtype=str)
+
+
+def _holds(path: Path, text: bytes) -> bool:
+    """Whether a file that is not empty holds these bytes."""
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+        return view.find(text) >= 0
+
+
+def _count_rows(path: Path, skip: int) -> int:
+    """Lines that are not empty, after ``skip``; no line may hide in the quotes of another."""
+    with open(path, encoding="latin-1", newline=None) as file:
+        return sum(1 for at, line in enumerate(file) if at >= skip and line != "\n")
