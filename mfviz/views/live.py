@@ -1,0 +1,227 @@
+"""Figures that are drawn once by HoloViews and then fed through a data source of their own.
+
+HoloViews renders each figure one time; :class:`LiveFigure` then puts its own source under the
+glyphs, splits the runs by filters and streams only what is new. Redrawing through HoloViews would
+cost some 50 times more a tick. Everything here runs on the thread of the page's document.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import panel as pn
+from bokeh.models import ColumnDataSource, Label, Range1d
+
+from mfviz.plots import style
+from mfviz.plots.base import Plot, Track
+from mfviz.telemetry.history import History
+from mfviz.views.live_parts import dress
+
+__all__ = ["LiveFigure"]
+
+
+class LiveFigure(ABC):
+    """A figure with a source of its own, for up to five runs.
+
+    Parameters
+    ----------
+    theme : {"light", "dark"}
+    **pane
+        Parameters of the Panel pane (``height``, ``min_height``, ``sizing_mode``).
+
+    Attributes
+    ----------
+    source : ColumnDataSource
+        Named ``live-<key of the plot>``; its columns are those of the plot.
+    figure : bokeh.plotting.figure
+    canvas : panel.pane.Bokeh
+        The pane of the figure alone.
+    pane : panel object
+        What a page shows.
+    tracks : list of (str, History)
+    rollover : int
+        Most rows in the source, all runs together.
+    """
+
+    plot: ClassVar[Plot]
+    rollover: ClassVar[int] = 2000
+    nominal: ClassVar[tuple[int, int]] = (600, 220)  # frame in pixels until the browser tells it
+    invitation: ClassVar[str] = "Press Run: what is measured appears here."
+
+    def __init__(self, theme: str = "light", **pane: Any) -> None:
+        self.theme = theme
+        self.tracks: list[Track] = []
+        self._seen: list[tuple[Any, ...]] = []
+        self._aims: dict[str, tuple[float, float]] = {}
+        self.source = ColumnDataSource(self.plot.frame([]), name=f"live-{self.plot.key}")
+        self.figure: Any = self._make()
+        settings = {"sizing_mode": "stretch_both", "min_height": 120, "margin": 0} | pane
+        self.canvas = pn.pane.Bokeh(self.figure, **settings)
+        self.pane: Any = self._frame()
+
+    # --- what a page calls ------------------------------------------------------------------
+
+    def show(self, tracks: Sequence[Track]) -> None:
+        """Show these runs instead of those before.
+
+        Parameters
+        ----------
+        tracks : sequence of (str, History)
+            Letter ("A" to "E") and tables of each run.
+        """
+        self.tracks = list(tracks)
+        self._seen = [self._state(history) for _, history in self.tracks]
+        self._aims.clear()
+        self._reload(self.rollover)
+        self._refresh()
+
+    def update(self) -> bool:
+        """Stream what came since the last call; return whether anything did."""
+        states = [self._state(history) for _, history in self.tracks]
+        if states == self._seen:
+            return False
+        if any(self._rewound(old, new) for old, new in zip(self._seen, states, strict=True)):
+            self.show(self.tracks)
+            return True
+        held = len(next(iter(self.source.data.values())))
+        fresh: list[tuple[Any, ...]] = []
+        for (letter, history), old, new in zip(self.tracks, self._seen, states, strict=True):
+            if sum(new[0]) - sum(old[0]) > self.rollover - held - len(fresh):
+                fresh.clear()
+                held = -1  # no room: load anew
+                break
+            if old[0] != new[0]:
+                fresh += self.plot.rows(letter, history, old[0])
+        self._seen = states
+        if held < 0:
+            self._reload(self.rollover // 2)
+        elif fresh:
+            self.source.stream(self.plot.as_columns(fresh))
+        self._refresh()
+        return True
+
+    def clear(self) -> None:
+        """Show nothing but the invitation."""
+        self.show([])
+
+    def set_theme(self, theme: str) -> None:
+        """Set the colours on the existing models; nothing is rebuilt, so nothing flashes."""
+        self.theme = theme
+        dress(self.figure, theme)
+        self._invite.text_color = style.TOKENS[theme]["ink3"]
+        self._paint()
+        self._refresh()
+
+    @property
+    @abstractmethod
+    def summary(self) -> str:
+        """One sentence that says what the figure shows."""
+
+    @property
+    def caption(self) -> str:
+        """A few words to stand beside the title."""
+        return ""
+
+    # --- what a subclass fills in -----------------------------------------------------------
+
+    @abstractmethod
+    def _build(self) -> Any:
+        """Render the element once, bind the glyphs to the source, return the figure."""
+
+    @abstractmethod
+    def _paint(self) -> None:
+        """Set the colours of the theme on the glyphs."""
+
+    @abstractmethod
+    def _refresh(self) -> None:
+        """Bring ranges, labels and everything that is not streamed up to date."""
+
+    def _frame(self) -> Any:
+        """Return what a page shows: the figure, and what stands beside it."""
+        return self.canvas
+
+    # --- helpers ----------------------------------------------------------------------------
+
+    def _make(self) -> Any:
+        figure = self._build()
+        self._invite = Label(
+            x=0, y=0, x_units="screen", y_units="screen", text="", text_font=style.FONT,
+            text_font_size=style.SIZES["label"], text_align="center", text_baseline="middle",
+            text_color=style.TOKENS[self.theme]["ink3"], visible=False,
+        )  # fmt: skip
+        figure.add_layout(self._invite)
+        dress(figure, self.theme)
+        self.figure = figure
+        self._paint()
+        for name in ("inner_width", "inner_height"):
+            figure.on_change(name, self._resized)
+        self._refresh()
+        return figure
+
+    def _resized(self, attr: str, old: int, new: int) -> None:
+        if old != new:
+            self._refresh()
+
+    def _frame_size(self) -> tuple[float, float]:
+        """Width and height of the frame in pixels, as far as the browser has told them."""
+        size = []
+        for name, nominal in zip(("inner_width", "inner_height"), self.nominal, strict=True):
+            try:
+                told = getattr(self.figure, name)
+            except Exception:  # bokeh raises UnsetValueError until the browser has drawn
+                told = 0
+            size.append(float(told or nominal))
+        return size[0], size[1]
+
+    def _set_empty(self, empty: bool, text: str = "") -> None:
+        """Hide the axes and invite, or the reverse: no empty axes."""
+        width, height = self._frame_size()
+        self._invite.update(visible=empty, text=text or self.invitation, x=width / 2, y=height / 2)
+        for item in (*self.figure.axis, *self.figure.grid):
+            item.visible = not empty and item not in self._never_visible()
+
+    def _never_visible(self) -> Sequence[Any]:
+        return ()
+
+    def _set_height(self, height: int) -> None:
+        """Make the figure as high as what it shows."""
+        self.figure.update(height=height, min_height=height)
+        self.canvas.param.update(height=height, min_height=height)
+
+    def _aim(self, axis: str, start: float, end: float) -> None:
+        """Move a range, unless the reader has zoomed or panned away from where it was aimed."""
+        target: Range1d = getattr(self.figure, f"{axis}_range")
+        aimed = self._aims.get(axis)
+        slack = abs(end - start) * 1e-6
+        following = aimed is None or (
+            abs(target.start - aimed[0]) <= slack and abs(target.end - aimed[1]) <= slack
+        )
+        target.update(reset_start=start, reset_end=end)
+        if following:
+            target.update(start=start, end=end)
+        self._aims[axis] = (start, end)
+
+    def _reload(self, room: int) -> None:
+        """Fill the source anew; every run has its share of ``room`` rows.
+
+        A roll-over by age would let a run that goes on push out one that is over.
+        """
+        share = room // max(len(self.tracks), 1)
+        rows = [row for track in self.tracks for row in self._share(*track, share)]
+        self.source.data = self.plot.as_columns(rows)
+
+    def _share(self, letter: str, history: History, room: int) -> list[tuple[Any, ...]]:
+        """At most ``room`` rows of a run, the newest."""
+        return self.plot.rows(letter, history)[-room:]
+
+    def _state(self, history: History) -> tuple[Any, ...]:
+        return (self.plot.sizes(history), history.run, history.status)
+
+    @staticmethod
+    def _rewound(old: tuple[Any, ...], new: tuple[Any, ...]) -> bool:
+        """Whether a history was cleared, or stands for another run, since it was last read."""
+        if any(after < before for before, after in zip(old[0], new[0], strict=True)):
+            return True
+        return bool(old[1]) and old[1] != new[1]

@@ -1,0 +1,179 @@
+"""Parts that the live figures share: looks, tools, filters, tool tips, the names of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+import panel as pn
+from bokeh.models import (
+    BoxZoomTool,
+    CDSView,
+    ColumnDataSource,
+    GroupFilter,
+    InlineStyleSheet,
+    PanTool,
+    Range1d,
+    ResetTool,
+    SaveTool,
+    WheelZoomTool,
+)
+
+from mfviz.plots import style
+from mfviz.plots.base import Plot
+
+__all__ = ["RunNames", "dress", "equip", "only", "per_run", "place_tools", "seed", "tip"]
+# Small, at the right, and on a ground of its own: by default it dims the whole width of the frame.
+TOOLBAR = """
+:host(.bk-inner) {
+  width: 206px !important; margin-left: auto; position: relative; top: %dpx; height: 26px;
+  background: %s; border: 1px solid %s; border-radius: 6px; opacity: 1;
+}
+"""
+
+
+def only(letter: str, *more: Any) -> CDSView:
+    """View of one run's rows."""
+    chosen = GroupFilter(column_name="run", group=letter)
+    for other in more:
+        chosen = chosen & other
+    return CDSView(filter=chosen)
+
+
+def place_tools(figure: Any, theme: str, top: int = 0) -> None:
+    """Put the toolbar (seen while the pointer is in the figure) ``top`` px into the frame."""
+    token = style.TOKENS[theme]
+    css = TOOLBAR % (top, token["surface"], token["border"])
+    figure.toolbar.stylesheets[0].css = css
+
+
+def dress(figure: Any, theme: str) -> None:
+    """Set what all figures share: fonts, axes, grid, background."""
+    token = style.TOKENS[theme]
+    figure.update(
+        background_fill_color=token["surface"], border_fill_color=None, outline_line_color=None
+    )
+    for axis in figure.axis:
+        axis.update(
+            axis_line_color=token["axis"], major_tick_line_color=token["axis"],
+            minor_tick_line_color=None, major_label_text_color=token["ink3"],
+            major_label_text_font=style.FONT, major_label_text_font_size=style.SIZES["tick"],
+            axis_label_text_color=token["ink2"], axis_label_text_font=style.FONT,
+            axis_label_text_font_size=style.SIZES["tick"], axis_label_text_font_style="normal",
+            axis_label_standoff=4, major_tick_in=0, major_tick_out=4,
+        )  # fmt: skip
+    for axis in figure.yaxis:
+        axis.update(axis_line_color=None, major_tick_line_color=None)
+    for grid in figure.ygrid:
+        grid.update(grid_line_color=token["grid"], minor_grid_line_color=None)
+    for grid in figure.xgrid:
+        grid.update(grid_line_color=None, minor_grid_line_color=None)
+    place_tools(figure, theme)
+
+
+def equip(figure: Any, sizing: str) -> None:
+    """Give a figure its tools; the wheel zooms only with Ctrl, so that a page still scrolls."""
+    zoom = WheelZoomTool(dimensions="width", modifiers="ctrl")
+    tools = [PanTool(dimensions="width"), zoom, BoxZoomTool(), ResetTool(), SaveTool()]
+    figure.toolbar.update(
+        tools=tools, autohide=True, logo=None, active_scroll=zoom,
+        stylesheets=[InlineStyleSheet(css="")],
+    )  # fmt: skip
+    figure.update(
+        toolbar_location="above", toolbar_inner=True, min_border=0, min_border_left=0,
+        min_border_right=0, min_border_top=0, min_border_bottom=0, sizing_mode=sizing, title=None,
+        min_width=None, min_height=None, output_backend="canvas",
+    )  # fmt: skip
+    figure.x_range = Range1d(0.0, 1.0)
+    figure.y_range = Range1d(0.0, 1.0)
+
+
+def seed(plot: Plot) -> dict[str, Any]:
+    """One row of nothing, of run A: HoloViews needs a row to choose its mappers."""
+    blank = {"float64": np.nan, "object": ""}
+    row = tuple("A" if name == "run" else blank[dtype] for name, dtype in plot.columns.items())
+    return plot.as_columns([row])
+
+
+def per_run(
+    figure: Any, source: ColumnDataSource, filters: Sequence[Sequence[Any]] | None = None
+) -> list[Any]:
+    """Put the source under what HoloViews drew for run A, and add the same for the other runs.
+
+    Drawing every run through HoloViews would cost a tenth of a second each.
+
+    Parameters
+    ----------
+    figure : bokeh.plotting.figure
+    source : ColumnDataSource
+    filters : sequence of sequence of Filter, optional
+        For each renderer of the figure, what it takes apart from its run. Without it, nothing is
+        filtered: Bokeh cannot draw a line of some rows only (it takes the places of the rows in
+        the source for those in the line).
+
+    Returns
+    -------
+    list of GlyphRenderer
+        Run by run, each in the order of the figure; named by the letter of the run.
+    """
+    drawn = list(figure.renderers)
+    for renderer in drawn:
+        renderer.update(
+            data_source=source, name="A", selection_glyph="auto", nonselection_glyph="auto",
+            muted_glyph="auto", hover_glyph=None,
+        )  # fmt: skip
+    found = list(drawn)
+    for letter in style.LETTERS[1:]:
+        found += [figure.add_glyph(source, r.glyph.clone(), name=letter) for r in drawn]
+    for at, renderer in enumerate(found):
+        if filters is not None:
+            renderer.view = only(renderer.name, *filters[at % len(drawn)])
+    return found
+
+
+def tip(lines: str, theme: str) -> str:
+    """HTML of a tool tip in the colours of the theme."""
+    token = style.TOKENS[theme]
+    font = style.FONT.replace('"', "'")
+    return (
+        f'<div style="font:12px/17px {font};white-space:pre;padding:2px 4px;'
+        f'font-variant-numeric:tabular-nums"><style>:host{{--tooltip-color:{token["surface"]};'
+        f"--tooltip-border:{token['axis']};border-radius:6px;opacity:1}}</style>{lines}</div>"
+    )
+
+
+class RunNames:
+    """The letter of each run in its colour and the name of its solver, left of a figure.
+
+    A figure clips what is drawn outside its frame, so the names stand in a pane of their own.
+
+    Parameters
+    ----------
+    width : int
+        Pixels.
+    """
+
+    def __init__(self, width: int) -> None:
+        self.pane = pn.pane.HTML("", width=width, margin=0, height=20, sizing_mode="fixed")
+
+    def write(self, rows: dict[str, tuple[str, float]], height: int, theme: str) -> None:
+        """Show these runs: letter -> (title, pixels from the top to the middle of the line)."""
+        ink, font = style.TOKENS[theme]["ink"], style.FONT.replace('"', "'")
+        parts = []
+        for letter, (title, y) in rows.items():
+            colour = style.run_colour(letter, theme)
+            parts.append(
+                f'<div style="position:absolute;top:{y - 9:.0f}px;left:0;right:0;height:18px;'
+                f'white-space:nowrap;overflow:hidden;text-overflow:ellipsis">'
+                f'<span style="display:inline-block;width:18px;height:18px;margin-right:8px;'
+                f"border-radius:4px;text-align:center;font-size:11px;background:{colour};"
+                f'color:{style.readable(colour)}">{letter}</span>{escape(title)}</div>'
+            )
+        text = "".join(parts)
+        self.pane.param.update(
+            object=f'<div style="position:relative;height:{height}px;'
+            f'font:600 12px/18px {font};color:{ink}">{text}</div>',
+            height=height,
+        )
