@@ -73,13 +73,9 @@ def factorize(
     Parameters
     ----------
     ratings : Ratings, (users, items, values), DataFrame or scipy.sparse matrix
-        Ids may be integers or strings and stay the user's own. In a DataFrame the columns are
-        found by name (user, item, rating and their common spellings), or by order if there are
-        three. In a sparse matrix users are rows, items are columns, and what is stored is a
-        rating, stored zeros too.
+        See :func:`as_ratings`; ids stay the user's own.
     test : same kinds, optional
-        Ratings to report the test RMSE on; pairs whose user or item is absent from ``ratings``
-        are set aside and counted.
+        For the test RMSE; pairs whose user or item is absent from ``ratings`` are set aside.
     solver : str
         Key of a solver, see ``mfviz solvers``.
     rank, epochs, workers : int, optional
@@ -90,7 +86,7 @@ def factorize(
     evaluate_every : int
         Epochs between two evaluations; 0 for one at the end.
     progress : bool, optional
-        Show a progress bar on standard error; by default only on a terminal or in a notebook.
+        Show a progress bar; by default only on a terminal or in a notebook.
     **params
         Any other setting of the solver.
 
@@ -100,12 +96,8 @@ def factorize(
 
     Raises
     ------
-    DataError
-        If the ratings cannot be used.
-    ParameterError
-        For an unknown setting or one out of its bounds.
-    UnsupportedError
-        If the solver cannot serve the problem or the backend.
+    DataError, ParameterError, UnsupportedError
+        If ratings, a setting or the backend cannot be used.
     MfvizError
         If the solver failed; a run that diverged is returned, with its status and a suggestion.
     """
@@ -131,7 +123,9 @@ def as_ratings(given: Any, name: str = "ratings") -> Ratings:
     Parameters
     ----------
     given : Ratings, (users, items, values), DataFrame or scipy.sparse matrix
-        See :func:`factorize`.
+        Ids may be integers or strings. In a DataFrame the columns are found by name (user, item,
+        rating and their common spellings), or by order if there are three. In a sparse matrix
+        users are rows, items are columns, and what is stored is a rating, stored zeros too.
     name : str
         Shown name.
 

@@ -39,6 +39,7 @@ NEIGHBOURS = {
 GUI = {"panel", "bokeh", "holoviews", "panel_material_ui", "ipywidgets", "webview", "tornado"}
 # Modules of declared distributions under another name, or of what those always bring.
 BROUGHT_ALONG = {
+    "PIL": "bokeh",
     "llvmlite": "numba",
     "pyviz_comms": "panel",
     "tornado": "bokeh",
@@ -192,7 +193,7 @@ def test_every_import_is_declared() -> None:
     extras = project["optional-dependencies"]
     wanted = [*project["dependencies"], *extras["desktop"], *extras["dev"]]
     declared = {re.split(r"[<>=\[; ]", item)[0].replace("-", "_").lower() for item in wanted}
-    declared |= {"mfviz", *BROUGHT_ALONG}
+    declared |= {"mfviz", *map(str.lower, BROUGHT_ALONG)}
     wrong = [
         f"{name(path)}:{line} imports {module}"
         for path in modules()

@@ -66,7 +66,7 @@ def documented(docstring: str) -> list[str] | None:
 def declared(function: Function) -> list[str]:
     args = function.args
     names = [arg.arg for arg in [*args.posonlyargs, *args.args]]
-    if names[:1] in (["self"], ["cls"]):
+    if names[:1] in (["self"], ["cls"], ["typingctx"]):  # numba.intrinsic hides the last one
         names = names[1:]
     rest = [arg for arg in (args.vararg, args.kwarg) if arg is not None]
     return [*names, *(arg.arg for arg in args.kwonlyargs), *(arg.arg for arg in rest)]
