@@ -76,13 +76,12 @@ def factorize(
         See :func:`as_ratings`; ids stay the user's own.
     test : same kinds, optional
         For the test RMSE; pairs whose user or item is absent from ``ratings`` are set aside.
-    solver : str
-        Key of a solver, see ``mfviz solvers``.
+    solver, backend : str
+        Key of a solver, see ``mfviz solvers``; "cpu" or "cuda".
     rank, epochs, workers : int, optional
         Without them, what is proposed for the data.
     seed : int
         Of initial factors and order.
-    backend : {"cpu", "cuda"}
     evaluate_every : int
         Epochs between two evaluations; 0 for one at the end.
     progress : bool, optional
