@@ -51,10 +51,9 @@ class FakeClock:
 
 
 def tiny_problem(seed: int = 0, holdout: float = 0.2) -> Problem:
-    """30 users, 20 items, some 300 ratings from 1 to 5."""
+    """30 users, 20 items, 300 different pairs rated from 1 to 5."""
     rng = np.random.default_rng(seed)
-    u = np.concatenate([np.arange(30), rng.integers(0, 30, 270)])
-    i = np.concatenate([np.arange(30) % 20, rng.integers(0, 20, 270)])
+    u, i = np.divmod(rng.choice(30 * 20, 300, replace=False), 20)
     r = rng.integers(1, 6, 300)
     return split(Ratings.from_triples(u, i, r, name="tiny"), holdout=holdout, seed=seed)
 

@@ -18,9 +18,10 @@ STEP = 4.0  # the suggestion divides the learning rate, or multiplies lambda, by
 class Rule:
     """A run diverges when a number is NaN or infinite, or when its training RMSE has grown.
 
-    Grown means more than four times the larger of the first RMSE and the ratings' standard
-    deviation: no useful model is four times as wrong as their mean. (For ratings that are all
-    alike, a tenth of their size stands in for a deviation of zero.)
+    Grown means more than four times the larger of the initial RMSE and the ratings' standard
+    deviation: no useful model is four times as wrong as their mean. Where the initial state was
+    not evaluated, the ratings' own size stands in for it; where all ratings are alike, a tenth of
+    their size stands in for a deviation of zero.
 
     Parameters
     ----------
@@ -32,13 +33,13 @@ class Rule:
         square = float(np.vdot(r, r)) / count if count else 0.0  # no array of the ratings' size
         variance = max(square - problem.train.mean**2, 0.0)
         self._spread = math.sqrt(max(variance, 0.01 * square))
-        self._first = math.nan
+        self._first = math.sqrt(square)
 
-    def check(self, rmse: float) -> str:
-        """Return "" or what is wrong, in words; the first call sets the measure."""
+    def check(self, epoch: int, rmse: float) -> str:
+        """Return "" or what is wrong, in words; epoch 0 sets the measure."""
         if not math.isfinite(rmse):
             return f"the training RMSE is {rmse}"
-        if math.isnan(self._first):
+        if epoch == 0:
             self._first = rmse
         limit = GROWTH * max(self._first, self._spread)
         if limit and rmse > limit:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import traceback
 from collections import deque
@@ -237,7 +238,7 @@ class Drive:
         self._evaluating_since = 0
         self._evaluated = self._reached
         self._rule = self._rule or Rule(self.problem)
-        wrong = self._rule.check(error)
+        wrong = self._rule.check(self._reached, error)
         if wrong:
             raise _Diverged(wrong)
 
@@ -249,22 +250,26 @@ class Drive:
     # --- standing still --------------------------------------------------------------------
 
     def _keep_pace(self, checkpoint: Checkpoint) -> None:
-        """Wait outside solve time until this much of the training is due."""
+        """Wait outside solve time until this much of the training is due.
+
+        A run with a pace lets the others of its job go on after each epoch, even when it is late.
+        """
         progress = self._progress(checkpoint)
 
         def left(pace: float) -> float:
             due = self._paced_at + (progress - self._paced_progress) / pace
             return due - time.monotonic()
 
-        if left(self.controls.pace) > WORTH_WAITING_S:
+        pace, whole = self.controls.pace, checkpoint.kind == "epoch"
+        if left(pace) > WORTH_WAITING_S or (whole and not math.isinf(pace)):
             self.watch.enter("paced")
             self.run.baton.give(self.run, back_soon=True)
             self.controls.wait_for_pace(left)
             if not self.run.baton.take(self.run, self.controls.stopping):
                 raise _Stopped
             self.watch.enter("eval")
-        elif checkpoint.kind != "epoch":
-            return
+        elif not whole:
+            return  # a debt that is not worth a sleep is carried on
         self._paced_at, self._paced_progress = time.monotonic(), progress
 
     def _progress(self, checkpoint: Checkpoint) -> float:

@@ -73,6 +73,8 @@ class Pool:
         """
         if len({run.backend for run in runs}) != 1:
             raise MfvizError("A job needs at least one run, and all on the same backend.")
+        if any(run.started for run in runs):
+            raise MfvizError("A run of this job was started before; make a new Run to repeat it.")
         with self._lock:
             if self._closed:
                 raise MfvizError("The pool is shut down; no run can be started any more.")
@@ -83,7 +85,10 @@ class Pool:
             job = Job(tuple(runs))
             self._jobs = [*(old for old in self._jobs if old.active), job]
         for run in runs:
-            run.start()
+            try:
+                run.start()
+            except MfvizError:  # it was stopped in between: it must not hold up the queue
+                baton.give(run)
         return job
 
     @property

@@ -137,6 +137,11 @@ class Run:
         return self.status not in ENDED
 
     @property
+    def started(self) -> bool:
+        """Whether the run was started, or stopped before that."""
+        return self._executed
+
+    @property
     def pace(self) -> float:
         """Epochs a second; may be set at any time, ``math.inf`` for unlimited."""
         return self.controls.pace
