@@ -1,0 +1,206 @@
+"""Recommended settings of every solver for the data at hand.
+
+Data are recognised by content, never by name: numbers of users, items and ratings, the scale, and
+whether ratings are whole numbers. What is not recognised gets a rule on the same numbers.
+
+How they were chosen: with :func:`mfviz.experiments.tuning.tune`, on training ratings only. For sets
+with a split of their own (ml-100k) these are the official ``u1.base``; for the others the training
+part of the hold-out with seed 1001. Validation parts and starts have the seeds 1001 and 1002, which
+are used for nothing else, at rank 64 on ml-100k, ml-1m and the 1M-like set, else at the rank that is
+proposed. Settings hold for other ranks too: the best lambda hardly moves from rank 16 to 128.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mfviz.data.problem import Problem
+from mfviz.data.ratings import Ratings
+from mfviz.solvers.base import solver_class
+
+__all__ = ["FAMILIES", "KNOWN", "Known", "propose", "recognise"]
+
+# Solvers that share settings: the same model, arithmetic and loss, in another order.
+FAMILIES = {"sgd": "sgd", "hogwild": "sgd", "dsgd": "sgd", "fpsgd": "fpsgd", "als": "als"}
+# The bold driver of DSGD's paper ends some 0.01 above a schedule that is tuned for the data.
+EXTRA = {"dsgd": {"schedule": "exponential"}}
+
+SAMPLE = 10_000  # ratings that are looked at for whole numbers and spread
+MOVIELENS_STD = 1.12  # spread of the ratings that the rule was made on
+
+
+def _sgd(
+    lam: float, *, lr: float = 0.03, decay: float = 0.95, epochs: int = 25, **more: float
+) -> dict[str, Any]:
+    return {"lam": lam, "lr": lr, "decay": decay, "epochs": epochs, "init_scale": 0.015, **more}
+
+
+def _fpsgd(lam: float, *, lr: float = 0.05, epochs: int = 20) -> dict[str, Any]:
+    return {"lam": lam, "lr": lr, "epochs": epochs}
+
+
+def _als(lam: float, *, epochs: int = 15) -> dict[str, Any]:
+    return {"lam": lam, "epochs": epochs}
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A rating set that settings were tuned for.
+
+    Attributes
+    ----------
+    name : str
+        For people who read this file.
+    users, items, ratings : int
+        Of the whole set.
+    whole : bool
+        Whether all ratings are whole numbers.
+    high : float
+        Largest rating.
+    rank : int
+        What is proposed.
+    settings : mapping of str to mapping
+        By family of solver.
+    """
+
+    name: str
+    users: int
+    items: int
+    ratings: int
+    whole: bool
+    high: float
+    rank: int
+    settings: Mapping[str, Mapping[str, Any]]
+
+
+KNOWN = (
+    Known("ml-100k", 943, 1682, 100_000, True, 5, 32,
+          {"sgd": _sgd(0.08), "fpsgd": _fpsgd(0.09, epochs=20), "als": _als(0.12)}),
+    Known("ml-1m", 6040, 3706, 1_000_209, True, 5, 64,
+          {"sgd": _sgd(0.045, decay=0.92), "fpsgd": _fpsgd(0.05), "als": _als(0.075, epochs=12)}),
+    Known("ml-latest-small", 610, 9724, 100_836, False, 5, 32,
+          {"sgd": _sgd(0.05), "fpsgd": _fpsgd(0.06), "als": _als(0.15)}),
+    Known("movietweetings-100k", 16_554, 10_506, 100_000, True, 10, 16,
+          {"sgd": _sgd(0.2, lr=0.02, init_scale=0.02), "fpsgd": _fpsgd(0.2),
+           "als": _als(0.4, epochs=10)}),
+    Known("netflix-sample", 38_152, 20, 42_813, True, 5, 8,
+          {"sgd": _sgd(0.1), "fpsgd": _fpsgd(0.1, lr=0.01), "als": _als(0.6, epochs=10)}),
+    Known("toy", 60, 40, 900, False, 5, 8,
+          {"sgd": _sgd(0.06, lr=0.12, decay=0.99, epochs=40, init_scale=0.1),
+           "fpsgd": _fpsgd(0.06, lr=0.25, epochs=30), "als": _als(0.04)}),
+    Known("small-100k", 943, 1682, 100_000, False, 5, 32,
+          {"sgd": _sgd(0.05), "fpsgd": _fpsgd(0.06), "als": _als(0.13)}),
+    Known("1m-like", 6040, 3706, 1_000_209, False, 5, 64,
+          {"sgd": _sgd(0.05, decay=0.92), "fpsgd": _fpsgd(0.055), "als": _als(0.09, epochs=12)}),
+    Known("ml-10m and 10m-like", 69_878, 10_677, 10_000_054, False, 5, 64,
+          {"sgd": _sgd(0.045, decay=0.9, epochs=20), "fpsgd": _fpsgd(0.05),
+           "als": _als(0.07, epochs=10)}),
+    Known("ml-25m and 25m-like", 162_541, 59_047, 25_000_095, False, 5, 64,
+          {"sgd": _sgd(0.045, decay=0.9, epochs=20), "fpsgd": _fpsgd(0.05),
+           "als": _als(0.07, epochs=10)}),
+)  # fmt: skip
+
+
+def propose(solver: str, data: Problem | Ratings) -> dict[str, Any]:
+    """Recommend settings.
+
+    Parameters
+    ----------
+    solver : str
+        Key of a solver.
+    data : Problem or Ratings
+        What it will be trained on; of a problem, test ratings only count for its size.
+
+    Returns
+    -------
+    dict
+        Rank, epochs and hyper-parameters that the solver has; workers and seed are the user's. A
+        solver that nothing was tuned for gets the rank alone.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such solver.
+    """
+    declared = solver_class(solver).hyper_parameters()
+    known = recognise(data)
+    rank = known.rank if known else _rule_rank(_shape(data)[2])
+    chosen: dict[str, Any] = {"rank": rank}
+    family = FAMILIES.get(solver)
+    if family is not None:
+        chosen |= known.settings[family] if known else _rule(family, data)
+        chosen |= EXTRA.get(solver, {})
+    return {name: value for name, value in chosen.items() if name in declared}
+
+
+def recognise(data: Problem | Ratings) -> Known | None:
+    """Return the known set that the data are (or are the training part of), if any."""
+    found = _shape(data)
+    train = _train(data)
+    whole = bool((train.r[:SAMPLE] % 1 == 0).all())
+    for known in KNOWN:
+        wanted = (known.users, known.items, known.ratings)
+        near = all(
+            # A training part has lost up to a third of the ratings, and the rarest rows.
+            least * b <= a <= 1.02 * b
+            for a, b, least in zip(found, wanted, (0.85, 0.85, 0.67), strict=True)
+        )
+        if near and whole == known.whole and train.scale[1] == known.high:
+            return known
+    return None
+
+
+def _train(data: Problem | Ratings) -> Ratings:
+    return data.train if isinstance(data, Problem) else data
+
+
+def _shape(data: Problem | Ratings) -> tuple[int, int, int]:
+    """Users, items and ratings; a problem's test ratings are counted."""
+    if isinstance(data, Problem):
+        return data.n_users, data.n_items, data.train.nnz + data.test.nnz + data.set_aside
+    return data.n_users, data.n_items, data.nnz
+
+
+def _rule_rank(ratings: int) -> int:
+    for limit, rank in ((5_000, 8), (50_000, 16), (500_000, 32)):
+        if ratings < limit:
+            return rank
+    return 64
+
+
+def _rule(family: str, data: Problem | Ratings) -> dict[str, Any]:
+    """Settings for unknown data, from the ratings a row and their spread.
+
+    Multiplying all ratings by c multiplies the best lambda by c, divides the best learning rate of
+    the factors by c and scales good initial values by sqrt(c); sparser data need more lambda, and
+    small data more epochs' worth of learning rate. FPSGD divides ratings by their spread itself.
+    """
+    train = _train(data)
+    spread = float(np.std(train.r[:: max(1, train.nnz // SAMPLE)], dtype=np.float64))
+    c = spread / MOVIELENS_STD if spread > 0 else 1.0
+    sparsity = 90.0 * (train.n_users + train.n_items) / train.nnz  # 1 on ml-1m
+    lam = 0.045 * c * min(max(sparsity**0.25, 0.8), 2.5)
+    if family == "als":
+        return _bounded(_als(0.07 * c * min(max(math.sqrt(sparsity), 0.8), 3.5)))
+    small = train.nnz < 5_000
+    if family == "fpsgd":
+        return _bounded(_fpsgd(1.1 * lam, lr=0.2 if small else 0.05))
+    if small:
+        more = {"decay": 0.99, "epochs": 40, "init_scale": 0.1 * math.sqrt(c)}
+        return _bounded(_sgd(lam, lr=0.1 / c, **more))  # type: ignore[arg-type]
+    decay = 0.92 if sparsity < 1.5 else 0.95
+    return _bounded(_sgd(lam, lr=0.03 / c, decay=decay, init_scale=0.015 * math.sqrt(c)))
+
+
+def _bounded(settings: dict[str, Any]) -> dict[str, Any]:
+    """Round to three digits, and keep odd scales within what every solver allows."""
+    limits = {"lam": (0.0, 100.0), "lr": (1e-6, 10.0), "init_scale": (1e-6, 10.0)}
+    for name, (low, high) in limits.items():
+        if name in settings:
+            settings[name] = float(f"{min(max(settings[name], low), high):.3g}")
+    return settings
