@@ -212,7 +212,9 @@ class Solver(param.Parameterized):
             try:
                 known[name]._validate(value)
             except (ValueError, TypeError):
-                raise ParameterError(f"{name} is {value!r}; {expected(known[name])}.", name) from None
+                raise ParameterError(
+                    f"{name} is {value!r}; {expected(known[name])}.", name
+                ) from None
         return cls(**settings)
 
     def settings(self) -> dict[str, Any]:
@@ -229,9 +231,7 @@ class Solver(param.Parameterized):
         """Return "exact", "exact at N workers" or "statistical" for these settings."""
         raise NotImplementedError
 
-    def memory(
-        self, n_users: int, n_items: int, nnz: int, backend: str = "cpu"
-    ) -> MemoryModel:
+    def memory(self, n_users: int, n_items: int, nnz: int, backend: str = "cpu") -> MemoryModel:
         """Predict what :meth:`iterate` will hold for ``nnz`` training ratings."""
         raise NotImplementedError
 
