@@ -86,6 +86,7 @@ class Drive:
         self._reached = self._evaluated = -1  # last epoch that is over; that was evaluated
         self._read_at = 0.0
         self._paced_at, self._paced_progress = time.monotonic(), 0.0
+        self._pauses: list[tuple[int, int]] = []  # of this epoch, on the log's clock
         self._evaluating_since = 0  # ns, 0 while no evaluation goes on
         self._overflowed = False
 
@@ -206,6 +207,7 @@ class Drive:
         self._reached = checkpoint.epoch
         self.run.factors = self.context.factors
         self._read(checkpoint.epoch)
+        self._pauses.clear()
         self.log.append(
             EpochEnded,
             epoch=checkpoint.epoch,
@@ -302,21 +304,22 @@ class Drive:
         if controls.stopping():
             raise _Stopped
         self.run.become("running")
-        self._lanes_wait(since, "pause")
+        self._pauses.append(self._lanes_wait(since, "pause"))
         self._paced_at = time.monotonic()
         if self._evaluating_since:
             self._evaluating_since = time.monotonic_ns()
         self.watch.enter(phase)
         gate.open()
 
-    def _lanes_wait(self, since: int, reason: str, until: int = 0) -> None:
-        """Draw a stop of the whole run on every lane."""
+    def _lanes_wait(self, since: int, reason: str, until: int = 0) -> tuple[int, int]:
+        """Draw a stop of the whole run on every lane; return its start and end."""
         origin = self.log.origin_ns
         start, end = since - origin, (until or time.monotonic_ns()) - origin
         span = {"op": "wait", "name": reason, "reason": reason, "start_ns": start, "end_ns": end}
         lanes = range(self.solver.workers)
         rows = [{"lane": f"W{w}", "epoch": self.run.epoch, **span} for w in lanes]
         self.log.extend(Span, rows)
+        return start, end
 
     def _tell(self) -> None:
         """Log what the solver has told meanwhile."""
@@ -337,4 +340,4 @@ class Drive:
             self.log.append(Noticed, level="warning", message=message)
         batch = spans.take(self.log.origin_ns, epoch, self.context.names)
         if batch is not None:
-            self.log.append_spans(batch)
+            self.log.append_spans(batch.without(self._pauses) if self._pauses else batch)
