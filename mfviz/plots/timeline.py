@@ -21,12 +21,14 @@ __all__ = [
     "Timeline",
     "busy_time",
     "epoch_ends",
+    "span_words",
     "wait_words",
     "window_ms",
 ]
 
 CUT_MS = 1.0  # gaps longer than this, in which no lane has a span, are cut out
 NEVER = -1e15  # ms; a time before all others
+SIDES = ("users", "items")
 WAITS = {
     "barrier": "barrier",
     "no-free-block": "no free block",
@@ -199,6 +201,24 @@ def window_ms(busy: Sequence[float], epochs: Sequence[float]) -> float:
         return nice(longest or 1.0)
     wanted = max(2.5 * min(found), min(1.1 * max(found), 5.0 * min(found)))
     return nice(min(wanted, longest) if longest > 0 else wanted)
+
+
+def span_words(name: str, block: str, reason: str = "") -> tuple[str, ...]:
+    """What may stand in a rectangle, longest first.
+
+    Parameters
+    ----------
+    name, block, reason : str
+        Of the span; half-sweeps are named after their side and their blocks are ranges of rows,
+        the end excluded.
+    """
+    if reason:
+        return (wait_words(reason),)
+    if block and name in SIDES:
+        start, _, end = block.partition(",")
+        rows = f"{int(start) + 1}–{end}" if start.isdigit() and end else block
+        return (f"{name} {rows}", rows)
+    return (block or name,)
 
 
 def wait_words(reason: str) -> str:

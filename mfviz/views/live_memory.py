@@ -226,11 +226,13 @@ class LiveMemory(LiveFigure):
             samples = known[letter].memory if letter in known else []
             first = next((s.used_bytes for s in samples if s.place == "rss"), 0)
             at = [int(mine[np.argmax(used[mine])])] if len(mine) and letter in known else []
+            if at and used[at[0]] - first < 0.01 * self.figure.x_range.end:
+                at = []  # no growth to speak of: the number below the bar says it
             renderer.view.filter.indices = at
             base.x = [float(first), FAR]
             base.y = [0.0, FAR - first]
-            if at:
-                row.value = (ROW - 1) * self._runs.factors.index(letter) + 8.5
+            if at:  # level with the prediction, where it covers no label
+                row.value = (ROW - 1) * self._runs.factors.index(letter) + sum(MODEL) / 2 - 0.5
 
 
 def _facts(history: History, peak: bool = True) -> str:

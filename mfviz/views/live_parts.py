@@ -138,7 +138,7 @@ def tip(lines: str, theme: str) -> str:
     token = style.TOKENS[theme]
     font = style.FONT.replace('"', "'")
     return (
-        f'<div style="font:12px/17px {font};white-space:pre;padding:2px 4px;'
+        f'<div style="font:12px/17px {font};white-space:pre;padding:2px 4px;color:{token["ink"]};'
         f'font-variant-numeric:tabular-nums"><style>:host{{--tooltip-color:{token["surface"]};'
         f"--tooltip-border:{token['axis']};border-radius:6px;opacity:1}}</style>{lines}</div>"
     )

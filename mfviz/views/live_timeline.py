@@ -44,6 +44,7 @@ from mfviz.plots.timeline import (
     Timeline,
     busy_time,
     epoch_ends,
+    span_words,
     wait_words,
     window_ms,
 )
@@ -74,9 +75,14 @@ const many = (v) => v >= 1e9 ? (v / 1e9).toPrecision(3) + " G"
   : v >= 1e6 ? (v / 1e6).toPrecision(3) + " M"
   : v >= 1e3 ? (v / 1e3).toPrecision(3) + " K" : String(Math.round(v))
 const wait = row("op") === "wait"
+const block = (name, text) => {
+  if (!text || !["users", "items"].includes(name)) return text ? `, block ${text}` : ""
+  const [start, end] = text.split(",")
+  return ` ${Number(start) + 1}–${end}`
+}
 switch (format) {
   case "title": return wait ? "wait: " + (reasons[row("reason")] ?? row("reason"))
-    : `${row("op")} ${row("name")}` + (row("block") ? `, block ${row("block")}` : "")
+    : `${row("op")} ${row("name")}` + block(row("name"), row("block"))
   case "lane":
     return `${names[row("run")] ?? row("run")}, lane ${row("lane")}, epoch ${row("epoch")}`
   case "time": return `${time(ms)}, from ${row("start_ms").toFixed(2)} ms of the run`
@@ -119,7 +125,9 @@ class LiveTimeline(LiveFigure):
         parts = []
         for letter, history in self.tracks:
             idle = history.idle_share()
-            words = f"{letter} {history.title or history.solver}: {len(history.lanes)} lanes"
+            count = len(history.lanes)
+            words = f"{letter} {history.title or history.solver}: {count} lane"
+            words += "" if count == 1 else "s"
             parts.append(words + (f", idle {100 * idle:.0f} %" if math.isfinite(idle) else ""))
         return f"Timeline of the last {self._window_text()}: {'; '.join(parts) or 'no run yet'}."
 
@@ -352,9 +360,11 @@ class LiveTimeline(LiveFigure):
         for at in np.flatnonzero(wide > 16):
             span = spans[at]
             waits = span.op == "wait"
-            text = wait_words(span.reason) if waits else span.block or span.name
-            if text_width(text, 11) + (14 if waits else 4) <= wide[at]:
-                ink = style.OPS_TEXT[self.theme][span.op]
-                plate = style.TOKENS[self.theme]["surface"] if waits else "rgba(0,0,0,0)"
-                found.append((float(edges[at].mean()), lanes[span.lane], text, ink, plate))
+            block = "" if span.op == "host" else span.block
+            for text in span_words(span.name, block, span.reason if waits else ""):
+                if text_width(text, 11) + (14 if waits else 4) <= wide[at]:
+                    ink = style.OPS_TEXT[self.theme][span.op]
+                    plate = style.TOKENS[self.theme]["surface"] if waits else "rgba(0,0,0,0)"
+                    found.append((float(edges[at].mean()), lanes[span.lane], text, ink, plate))
+                    break
         return found
