@@ -162,9 +162,11 @@ class Drive:
                 raise RuntimeError(f"workers did not come back within {PATIENCE_S:g} s")
         finally:
             self.watch.enter("eval")
-            steps.close()  # type: ignore[attr-defined]
-            self._read(self._reached + 1)
-            self.context.ledger.close()
+            try:
+                steps.close()  # type: ignore[attr-defined]
+                self._read(self._reached + 1)
+            finally:
+                self.context.ledger.close()
 
     # --- at the checkpoints ----------------------------------------------------------------
 
