@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 CUT_MS = 1.0  # gaps longer than this, in which no lane has a span, are cut out
-NEVER = -1e15  # ms; a time before all others
+NEVER = -1e9  # ms; before all others, and near enough to interpolate from without loss
 SIDES = ("users", "items")
 WAITS = {
     "barrier": "barrier",

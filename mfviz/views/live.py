@@ -55,6 +55,7 @@ class LiveFigure(ABC):
         self.tracks: list[Track] = []
         self._seen: list[tuple[Any, ...]] = []
         self._aims: dict[str, tuple[float, float]] = {}
+        self._letters = ["A", "B"]  # runs that have renderers
         self.source = ColumnDataSource(self.plot.frame([]), name=f"live-{self.plot.key}")
         self.figure: Any = self._make()
         settings = {"sizing_mode": "stretch_both", "min_height": 120, "margin": 0} | pane
@@ -72,6 +73,12 @@ class LiveFigure(ABC):
             Letter ("A" to "E") and tables of each run.
         """
         self.tracks = list(tracks)
+        fresh = [letter for letter, _ in tracks if letter not in self._letters]
+        for letter in fresh:
+            self._letters.append(letter)
+            self._add_run(letter)
+        if fresh:
+            self._paint()
         self._seen = [self._state(history) for _, history in self.tracks]
         self._aims.clear()
         self._reload(self.rollover)
@@ -128,7 +135,11 @@ class LiveFigure(ABC):
 
     @abstractmethod
     def _build(self) -> Any:
-        """Render the element once, bind the glyphs to the source, return the figure."""
+        """Render the element once, for run A, with the source under it; return the figure."""
+
+    @abstractmethod
+    def _add_run(self, letter: str) -> None:
+        """Bind what is drawn to run A, or add the same for another run."""
 
     @abstractmethod
     def _paint(self) -> None:
@@ -145,7 +156,9 @@ class LiveFigure(ABC):
     # --- helpers ----------------------------------------------------------------------------
 
     def _make(self) -> Any:
-        figure = self._build()
+        figure = self.figure = self._build()
+        for letter in self._letters:
+            self._add_run(letter)
         self._invite = Label(
             x=0, y=0, x_units="screen", y_units="screen", text="", text_font=style.FONT,
             text_font_size=style.SIZES["label"], text_align="center", text_baseline="middle",
@@ -153,7 +166,6 @@ class LiveFigure(ABC):
         )  # fmt: skip
         figure.add_layout(self._invite)
         dress(figure, self.theme)
-        self.figure = figure
         self._paint()
         for name in ("inner_width", "inner_height"):
             figure.on_change(name, self._resized)

@@ -30,7 +30,7 @@ from mfviz.plots.memory import Memory, Segment, segments
 from mfviz.plots.scale import bytes_text
 from mfviz.telemetry.history import History
 from mfviz.views.live import LiveFigure
-from mfviz.views.live_parts import RunNames, equip, seed, tip
+from mfviz.views.live_parts import RunNames, equip, put_source, seed, tip
 
 __all__ = ["LiveMemory"]
 
@@ -80,12 +80,9 @@ class LiveMemory(LiveFigure):
         figure.toolbar_location = None
         columns = ("left", "right", "top", "bottom", "color", "part", "size", "kind")
         self._bars = []
-        for renderer, kind in zip(figure.renderers, ("measured", "model"), strict=True):
+        for renderer, kind in zip(list(figure.renderers), ("measured", "model"), strict=True):
             source = ColumnDataSource({name: [] for name in columns}, name=f"memory-{kind}")
-            renderer.update(
-                data_source=source, view=CDSView(), selection_glyph="auto",
-                nonselection_glyph="auto", muted_glyph="auto", hover_glyph=None,
-            )  # fmt: skip
+            put_source([renderer], source)
             renderer.glyph.update(
                 left="left", right="right", top="top", bottom="bottom", fill_alpha=1.0,
                 line_width=1,
@@ -98,7 +95,8 @@ class LiveMemory(LiveFigure):
             line_color="color", line_dash=[3, 2],
         )  # fmt: skip
         self._add_words(figure)
-        self._add_samples(figure)
+        self._runs = FactorRange(factors=[])
+        self._samples: dict[str, tuple[Any, Any, Any]] = {}
         self._hover = HoverTool(
             renderers=self._bars, point_policy="follow_mouse", attachment="horizontal",
             show_arrow=False, limit=1,
@@ -118,19 +116,16 @@ class LiveMemory(LiveFigure):
         self._totals = LinearAxis(ticker=FixedTicker(ticks=[]), major_label_text_align="right")
         figure.add_layout(self._totals, "right")
 
-    def _add_samples(self, figure: Any) -> None:
-        """Draw the largest sample of each run from the source, less what was in use before."""
-        self._runs = FactorRange(factors=[])
-        self._samples = {}
-        for letter in style.LETTERS:
-            base = LinearInterpolator(x=[0.0, FAR], y=[0.0, FAR], clip=False)
-            row = Dodge(value=0.0, range=self._runs)
-            mark = Scatter(
-                x=transform("bytes", base), y=transform("run", row), size=9, marker="circle"
-            )
-            view = CDSView(filter=IndexFilter(indices=[]))
-            renderer = figure.add_glyph(self.source, mark, view=view, name=letter)
-            self._samples[letter] = (renderer, base, row)
+    def _add_run(self, letter: str) -> None:
+        """Draw the largest sample of the process from the source, less what was in use before."""
+        base = LinearInterpolator(x=[0.0, FAR], y=[0.0, FAR], clip=False)
+        row = Dodge(value=0.0, range=self._runs)
+        mark = Scatter(
+            x=transform("bytes", base), y=transform("run", row), size=9, marker="circle"
+        )
+        view = CDSView(filter=IndexFilter(indices=[]))
+        renderer = self.figure.add_glyph(self.source, mark, view=view)
+        self._samples[letter] = (renderer, base, row)
 
     def _paint(self) -> None:
         token = style.TOKENS[self.theme]

@@ -24,7 +24,7 @@ from mfviz.plots.scale import log_ticks, rmse_text
 from mfviz.telemetry.history import History
 from mfviz.views.live import LiveFigure
 from mfviz.views.live_ends import LineEnds, Sheet
-from mfviz.views.live_parts import equip, per_run, seed, tip
+from mfviz.views.live_parts import copies, equip, put_source, seed, tip
 
 __all__ = ["LiveRMSE"]
 
@@ -149,23 +149,27 @@ class LiveRMSE(LiveFigure):
         )
         figure = hv.render(element, backend="bokeh")
         equip(figure, "stretch_both")
-        self._lines = per_run(figure, self.source)
-        for renderer in self._lines:
-            renderer.glyph.line_join = "round"
-        self._choose_columns()
+        self._drawn = list(figure.renderers)
+        put_source(self._drawn, self.source)
+        self._lines: dict[str, list[Any]] = {}
         self._ends = LineEnds(figure)
         self._add_hover(figure)
         figure.add_tools(self._hover)
         self._label_axes(figure)
         return figure
 
+    def _add_run(self, letter: str) -> None:
+        lines = self._drawn if letter == "A" else copies(self.figure, self._drawn)
+        for renderer in lines:
+            renderer.glyph.line_join = "round"
+        self._lines[letter] = lines
+        self._choose_columns()
+
     def _choose_columns(self) -> None:
         """Have each line read its run's rows of the source."""
-        for at, renderer in enumerate(self._lines):
-            column = tuple(WIDTHS)[at % len(WIDTHS)]
-            renderer.glyph.update(
-                x=_of_run(renderer.name, self._x_axis), y=_of_run(renderer.name, column)
-            )
+        for letter, lines in self._lines.items():
+            for renderer, column in zip(lines, WIDTHS, strict=True):
+                renderer.glyph.update(x=_of_run(letter, self._x_axis), y=_of_run(letter, column))
 
     def _add_hover(self, figure: Any) -> None:
         hit = Scatter(x=self._x_axis, y="train_rmse", size=12, fill_alpha=0, line_alpha=0)
@@ -179,14 +183,15 @@ class LiveRMSE(LiveFigure):
         )  # fmt: skip
 
     def _paint(self) -> None:
-        for renderer in self._lines:
-            renderer.glyph.line_color = style.run_colour(renderer.name, self.theme)
+        for letter, lines in self._lines.items():
+            for renderer in lines:
+                renderer.glyph.line_color = style.run_colour(letter, self.theme)
         self._ends.paint(self.theme)
-        lines = "".join(
+        told = "".join(
             f'<div style="color:{style.run_colour(letter, self.theme)}">@run{{{letter}}}</div>'
             for letter in style.LETTERS
         )
-        self._hover.tooltips = tip(lines, self.theme)
+        self._hover.tooltips = tip(told, self.theme)
 
     def _label_axes(self, figure: Any = None) -> None:
         figure = figure or self.figure

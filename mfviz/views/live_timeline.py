@@ -51,7 +51,16 @@ from mfviz.plots.timeline import (
 from mfviz.telemetry.events import OPS
 from mfviz.telemetry.history import History
 from mfviz.views.live import LiveFigure
-from mfviz.views.live_parts import RunNames, equip, per_run, place_tools, seed, tip
+from mfviz.views.live_parts import (
+    RunNames,
+    copies,
+    equip,
+    only,
+    place_tools,
+    put_source,
+    seed,
+    tip,
+)
 
 __all__ = ["LiveTimeline"]
 
@@ -150,31 +159,42 @@ class LiveTimeline(LiveFigure):
     def _build(self) -> Any:
         figure = hv.render(self.plot.element(seed(self.plot), self.theme), backend="bokeh")
         equip(figure, "stretch_width")
-        waiting = GroupFilter(column_name="op", group="wait")
-        measured = GroupFilter(column_name="measured", group=True)
-        filters = [(measured, ~waiting), (measured, waiting), (~measured,)]
-        self._quads = per_run(figure, self.source, filters)
+        self._drawn = list(figure.renderers)
+        put_source(self._drawn, self.source)
         self._fill = CategoricalColorMapper(factors=list(OPS), palette=["#000000"] * len(OPS))
-        self._clock = {
-            letter: LinearInterpolator(x=[0.0, 1.0], y=[0.0, 1.0], clip=False)
-            for letter in style.LETTERS
-        }
-        self._lanes = {letter: FactorRange(factors=[]) for letter in style.LETTERS}
-        self._tops = {k: Dodge(value=0.0, range=lanes) for k, lanes in self._lanes.items()}
-        self._bottoms = {k: Dodge(value=0.0, range=lanes) for k, lanes in self._lanes.items()}
-        for at, renderer in enumerate(self._quads):
-            letter = renderer.name
-            renderer.glyph.update(
-                left=transform("start_ms", self._clock[letter]),
-                right=transform("end_ms", self._clock[letter]),
-                top=transform("lane", self._tops[letter]),
-                bottom=transform("lane", self._bottoms[letter]),
-            )
-            self._hatch(renderer.glyph, at % 3)
+        self._quads: dict[str, list[Any]] = {}
+        self._clock: dict[str, Any] = {}
+        self._lanes: dict[str, Any] = {}
+        self._tops: dict[str, Any] = {}
+        self._bottoms: dict[str, Any] = {}
+        for layer, renderer in enumerate(self._drawn):
+            self._hatch(renderer.glyph, layer)
         self._add_words(figure)
         self._add_hover(figure)
         figure.x_range.on_change("start", self._panned)
         return figure
+
+    def _add_run(self, letter: str) -> None:
+        """Give a run its map of time, its lanes, and views of its rows of the source."""
+        quads = self._drawn if letter == "A" else copies(self.figure, self._drawn)
+        self._quads[letter] = quads
+        clock = LinearInterpolator(x=[0.0, 1.0], y=[0.0, 1.0], clip=False)
+        lanes = FactorRange(factors=[])
+        top, bottom = Dodge(value=0.0, range=lanes), Dodge(value=0.0, range=lanes)
+        waiting = GroupFilter(column_name="op", group="wait")
+        measured = GroupFilter(column_name="measured", group=True)
+        layers = ((measured, ~waiting), (measured, waiting), (~measured,))
+        for renderer, chosen in zip(quads, layers, strict=True):
+            renderer.view = only(letter, *chosen)
+            renderer.glyph.update(
+                left=transform("start_ms", clock),
+                right=transform("end_ms", clock),
+                top=transform("lane", top),
+                bottom=transform("lane", bottom),
+            )
+        self._clock[letter], self._lanes[letter] = clock, lanes
+        self._tops[letter], self._bottoms[letter] = top, bottom
+        self._hover.renderers = [r for run in self._quads.values() for r in run]
 
     def _hatch(self, glyph: Any, layer: int) -> None:
         """Give work a solid fill, waits a thin hatch, what is modelled a hatch of its kind."""
@@ -217,7 +237,7 @@ class LiveTimeline(LiveFigure):
             args={"source": self.source, "names": {}, "clocks": {}, "reasons": reasons}, code=FACT
         )
         self._hover = HoverTool(
-            renderers=self._quads, formatters={"@run": self._facts}, limit=1,
+            renderers=[], formatters={"@run": self._facts}, limit=1,
             point_policy="follow_mouse", attachment="horizontal", show_arrow=False,
         )  # fmt: skip
         figure.add_tools(self._hover)
@@ -225,13 +245,9 @@ class LiveTimeline(LiveFigure):
     def _paint(self) -> None:
         token, theme = style.TOKENS[self.theme], self.theme
         self._fill.palette = [style.OPS[theme][op] for op in OPS]
-        for at, renderer in enumerate(self._quads):
-            if at % 3 == 0:
-                renderer.glyph.line_color = token["surface"]
-            elif at % 3 == 1:
-                renderer.glyph.update(fill_color=token["hatch_bg"], hatch_color=token["hatch"])
-            else:
-                renderer.glyph.fill_color = token["surface"]
+        for work, wait, modelled in self._quads.values():
+            work.glyph.line_color = modelled.glyph.fill_color = token["surface"]
+            wait.glyph.update(fill_color=token["hatch_bg"], hatch_color=token["hatch"])
         self._mark.glyph.fill_color = token["ink"]
         self._now.line_color = token["accent"]
         self.figure.ygrid.grid_line_color = None

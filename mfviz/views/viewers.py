@@ -118,6 +118,7 @@ class RMSEPlot(FigureViewer):
     """Test and training RMSE of runs; ``x_axis`` is epoch, updates, solve_s or wall_s."""
 
     draws = LiveRMSE
+    figure: LiveRMSE
 
     def __init__(self, *runs: Source, height: int = 300, **options: Any) -> None:
         super().__init__(*runs, height=height, sizing_mode="stretch_width", **options)
