@@ -236,14 +236,14 @@ class Solver(param.Parameterized):
         raise NotImplementedError
 
     def iterate(self, problem: Problem, context: Context) -> Iterator[Checkpoint]:
-        """Train: set up, yield ("epoch", 0), then work and yield; one ("epoch", e) ends each epoch.
+        """Train: set up, yield ("epoch", 0), then work and yield.
 
-        No update is made before the first checkpoint.
+        One ("epoch", e) ends each epoch; no update is made before the first checkpoint.
         """
         raise NotImplementedError
 
     def objective(self, problem: Problem, factors: Factors, squared_error: float) -> float:
-        """Return the value that this solver minimises, given the training sum of squared errors."""
+        """Return the value that this solver minimises, given its training sum of squares."""
         raise NotImplementedError
 
 
@@ -255,6 +255,8 @@ def expected(parameter: param.Parameter) -> str:
         return "it must be true or false"
     kind = "a whole number" if isinstance(parameter, param.Integer) else "a number"
     low, high = getattr(parameter, "bounds", None) or (None, None)
+    if low is not None and low == high:
+        return f"it must be {low:g}"
     if low is not None and high is not None:
         return f"it must be {kind} from {low:g} to {high:g}"
     return f"it must be {kind}"

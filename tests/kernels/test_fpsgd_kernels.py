@@ -10,7 +10,8 @@ from mfviz.kernels.order import TRIPLE
 from mfviz.telemetry.clock import SpanBuffer
 
 LONG = 10**12  # ns
-RATES = RowRates(*map(np.float32, (0.1, 0.1, 1 / 8, 1 / 8)), True)
+QUARTER = np.float32(1 / 4)
+RATES = RowRates(lr=QUARTER, lam=QUARTER, per_slow=QUARTER, per_fast=QUARTER, fast=True)
 
 
 class Bench:
@@ -35,10 +36,11 @@ class Bench:
         self.P, self.Q = (rng.random((d, 16), dtype=np.float32) for _ in range(2))
         self.GP, self.GQ = (np.ones((d, 2), np.float32) for _ in range(2))
         self.spans = SpanBuffer.make(2)
+        self.signal = np.zeros(8, np.int64)
 
     def call(self, worker: int, most: int = 10**9, most_ns: int = LONG) -> int:
         return fpsgd_until(
-            self.records, self.offsets, self.scheduler, worker, most, most_ns,
+            self.records, self.offsets, self.scheduler, worker, most, most_ns, self.signal,
             self.P, self.Q, self.GP, self.GQ, RATES, self.spans.rows, self.spans.fill,
         )  # fmt: skip
 
@@ -96,3 +98,12 @@ def test_a_block_is_taken_up_where_it_was_left(most: int):
     np.testing.assert_array_equal(whole.P, cut.P)
     np.testing.assert_array_equal(whole.GQ, cut.GQ)
     assert sum(s["ratings"] for s in cut.drained()) == 20
+
+
+def test_a_signal_brings_a_worker_back_soon():
+    bench = Bench(d=1, each=50_000)
+    bench.signal[0] = 1
+    assert 0 < bench.call(0) < 50_000
+    bench.signal[0] = 0
+    assert bench.call(0) > 0
+    assert bench.call(0) == -1

@@ -93,7 +93,7 @@ def test_objective_is_the_weighted_one():
 
 def test_it_is_serial_and_says_so():
     assert SGD.make().workers == 1
-    with pytest.raises(ParameterError, match="workers"):
+    with pytest.raises(ParameterError, match="it must be 1"):
         SGD.make(workers=2)
 
 
