@@ -94,6 +94,9 @@ class Drive:
         """Compile, train and tidy up; the log then lacks nothing but run-ended."""
         if not self._warm():
             return Outcome("stopped", "Stopped while the kernels were compiled.")
+        if not self._queue():
+            return Outcome("stopped", "Stopped before it began.")
+        self.log.append(Compiled, seconds=self.watch.seconds("compile"))
         self.watch.enter("setup")
         self.run.become("running")
         crew = Crew(self.solver.workers, f"mfviz-{self.run.id}")
@@ -108,17 +111,22 @@ class Drive:
     # --- before and after ------------------------------------------------------------------
 
     def _warm(self) -> bool:
-        """Wait for the kernels, and until all runs of the job have theirs; False on a stop."""
+        """Wait for the kernels; False on a stop."""
         found = warming(self.solver, self.run.backend)
         while not found.wait(0.05):
             if self.controls.stopping():
                 return False
-        self.watch.enter("queue")
-        self.run.baton.give(self.run, back_soon=True)
-        if not self.run.baton.take(self.run, self.controls.stopping):
-            return False
-        self.log.append(Compiled, seconds=self.watch.seconds("compile"))
         return True
+
+    def _queue(self) -> bool:
+        """Wait until the other runs of the job have their kernels too; False on a stop.
+
+        So nobody compiles while somebody else is timed.
+        """
+        self.watch.enter("queue")
+        self.run.become("queued")
+        self.run.baton.give(self.run, back_soon=True)
+        return self.run.baton.take(self.run, self.controls.stopping)
 
     def _context(self, crew: Crew) -> Context:
         kinds = {"allocated": Allocated, "freed": Freed}
