@@ -61,6 +61,7 @@ class LiveFigure(ABC):
         settings = {"sizing_mode": "stretch_both", "min_height": 120, "margin": 0} | pane
         self.canvas = pn.pane.Bokeh(self.figure, **settings)
         self.pane: Any = self._frame()
+        self._refresh()
 
     # --- what a page calls ------------------------------------------------------------------
 
@@ -165,11 +166,11 @@ class LiveFigure(ABC):
             text_color=style.TOKENS[self.theme]["ink3"], visible=False,
         )  # fmt: skip
         figure.add_layout(self._invite)
+        self._emptiness: tuple[Any, ...] = ()
         dress(figure, self.theme)
         self._paint()
         for name in ("inner_width", "inner_height"):
             figure.on_change(name, self._resized)
-        self._refresh()
         return figure
 
     def _resized(self, attr: str, old: int, new: int) -> None:
@@ -190,6 +191,10 @@ class LiveFigure(ABC):
     def _set_empty(self, empty: bool, text: str = "") -> None:
         """Hide the axes and invite, or the reverse: no empty axes."""
         width, height = self._frame_size()
+        state = (empty, text, width, height, len(self.figure.axis))
+        if state == self._emptiness:
+            return
+        self._emptiness = state
         self._invite.update(visible=empty, text=text or self.invitation, x=width / 2, y=height / 2)
         for item in (*self.figure.axis, *self.figure.grid):
             item.visible = not empty and item not in self._never_visible()

@@ -53,6 +53,7 @@ class LiveMemory(LiveFigure):
 
     def __init__(self, theme: str = "light", **pane: Any) -> None:
         self._names = RunNames(LEFT)
+        self._told: Any = None  # what the bars and words were written for
         settings = {"sizing_mode": "stretch_width", "height": ROW, "min_height": ROW} | pane
         super().__init__(theme, **settings)
 
@@ -149,23 +150,23 @@ class LiveMemory(LiveFigure):
         shown = [(letter, h) for letter, h in self.tracks if h.model or h.ledger]
         self._set_empty(not shown)
         stacks = segments(shown)
-        width = max((s.end for s in stacks), default=1.0)
         rises = [h.rss_rise_bytes for _, h in shown]
-        width = max([width, *(r for r in rises if r <= 1.5 * width)]) * 1.02
-        rows = {letter: at * ROW for at, (letter, _) in enumerate(shown)}
-        self._aim("x", 0.0, width)
-        self._aim("y", max(len(shown), 1) * ROW, 0.0)
-        for renderer, measured in zip(self._bars, (True, False), strict=True):
-            renderer.data_source.data = self._bar_columns(stacks, rows, measured)
-        self._write_words(shown, stacks, rows, width)
-        self._write_samples(shown)
-        if shown:
-            height = len(shown) * ROW
-            names = {k: (h.title or h.solver, rows[k] + 9.0) for k, h in shown}
-            self._names.write(names, height, self.theme)
+        names = [(letter, h.title or h.solver) for letter, h in shown]
+        state = (stacks, rises, names, self.theme, self._frame_size())
+        if state != self._told:
+            self._told = state
+            width = max((s.end for s in stacks), default=1.0)
+            width = max([width, *(r for r in rises if r <= 1.5 * width)]) * 1.02
+            rows = {letter: at * ROW for at, (letter, _) in enumerate(shown)}
+            height = max(len(shown), 1) * ROW
+            self._aim("x", 0.0, width)
+            self._aim("y", height, 0.0)
+            for renderer, measured in zip(self._bars, (True, False), strict=True):
+                renderer.data_source.data = self._bar_columns(stacks, rows, measured)
+            self._write_words(shown, stacks, rows, width)
+            self._names.write({k: (name, rows[k] + 9.0) for k, name in names}, height, self.theme)
             self._set_height(height)
-        else:
-            self._names.write({}, ROW, self.theme)
+        self._write_samples(shown)
 
     def _bar_columns(
         self, stacks: list[Segment], rows: dict[str, int], measured: bool
@@ -212,7 +213,9 @@ class LiveMemory(LiveFigure):
         self._totals.major_label_overrides = totals
 
     def _write_samples(self, shown: list[tuple[str, History]]) -> None:
-        self._runs.factors = [letter for letter, _ in shown]
+        letters = [letter for letter, _ in shown]
+        if self._runs.factors != letters:
+            self._runs.factors = letters
         run, place = (np.array(self.source.data[name], object) for name in ("run", "place"))
         used = self.source.data["bytes"]
         known = dict(shown)
@@ -223,9 +226,10 @@ class LiveMemory(LiveFigure):
             at = [int(mine[np.argmax(used[mine])])] if len(mine) and letter in known else []
             if at and used[at[0]] - first < 0.01 * self.figure.x_range.end:
                 at = []  # no growth to speak of: the number below the bar says it
-            renderer.view.filter.indices = at
-            base.x = [float(first), FAR]
-            base.y = [0.0, FAR - first]
+            if renderer.view.filter.indices != at:
+                renderer.view.filter.indices = at
+            if base.x[0] != first:
+                base.update(x=[float(first), FAR], y=[0.0, FAR - first])
             if at:  # level with the prediction, where it covers no label
                 row.value = (ROW - 1) * self._runs.factors.index(letter) + sum(MODEL) / 2 - 0.5
 

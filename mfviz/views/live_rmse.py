@@ -25,44 +25,9 @@ from mfviz.telemetry.history import History
 from mfviz.views.live import LiveFigure
 from mfviz.views.live_ends import LineEnds, Sheet
 from mfviz.views.live_parts import copies, equip, put_source, seed, tip
+from mfviz.views.live_scripts import AT_X, COUNTS, EVEN, OF_RUN, PLAIN
 
 __all__ = ["LiveRMSE"]
-
-COUNTS = """
-const a = Math.abs(tick)
-const [size, unit] =
-  a >= 1e9 ? [1e9, " G"] : a >= 1e6 ? [1e6, " M"] : a >= 1e3 ? [1e3, " K"] : [1, ""]
-return Number((tick / size).toPrecision(4)) + unit
-"""
-# As many decimals as the step between ticks needs, and the same for all of them.
-EVEN = """
-const step = ticks.length > 1 ? Math.abs(ticks[1] - ticks[0]) : 1
-return tick.toFixed(Math.min(Math.max(Math.ceil(-Math.log10(step) - 1e-6), 0), 6))
-"""
-PLAIN = "return String(Number(tick.toPrecision(6)))"
-# A column as the line of run `letter` wants it: rows of other runs repeat its last point, so that
-# its points are joined across them.
-OF_RUN = """
-const {run, [column]: all} = this.data, out = new Float64Array(run.length)
-let last = NaN
-for (let i = 0; i < out.length; i++) {
-  if (run[i] === letter) last = all[i]
-  out[i] = last
-}
-return out
-"""
-# One line of the tool tip: the state of run `format` at the x of the point under the pointer.
-AT_X = """
-const {data} = source, xs = data[hit.x.field], at = xs[special_vars.index]
-let found = -1
-for (let i = 0; i < xs.length; i++)
-  if (data.run[i] === format && xs[i] <= at && (found < 0 || xs[i] >= xs[found])) found = i
-if (found < 0) return ""
-const rmse = (v) => Number.isFinite(v) ? v.toFixed(3) : "–"
-const [test, train] = [data.test_rmse[found], data.train_rmse[found]]
-return `${names[format] ?? format}  test ${rmse(test)}  train ${rmse(train)}`
-  + `  epoch ${data.epoch[found]}, ${data.solve_s[found].toPrecision(3)} s`
-"""
 
 
 class LiveRMSE(LiveFigure):
@@ -209,6 +174,7 @@ class LiveRMSE(LiveFigure):
             self._log = (log_x, log_y)
             self._aims.clear()
             self.canvas.object = self._make()
+            self._refresh()
 
     # --- what is not streamed ---------------------------------------------------------------
 

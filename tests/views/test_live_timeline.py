@@ -20,8 +20,8 @@ def live():
 
 
 def x_of(live, letter, ms):
-    clock = live._clock[letter]
-    return np.interp(ms, clock.x, clock.y)
+    corners = live._clock[letter].data.data
+    return np.interp(ms, corners["x"], corners["y"])
 
 
 def test_each_run_counts_back_from_its_own_last_span(live):
