@@ -7,7 +7,9 @@ call it back, to read or write the address, and to tell when the page closes, so
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections import deque
@@ -16,7 +18,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-__all__ = ["HeadlessHost", "Host", "NotebookHost", "ServerHost", "Ticker", "here"]
+__all__ = ["HeadlessHost", "Host", "NotebookHost", "ScriptHost", "ServerHost", "Ticker", "here"]
 
 JOIN_S = 60  # how long a browser may take to join the session that was built for it
 Callback = Callable[[], None]
@@ -162,7 +164,7 @@ class ServerHost(Host):
     @contextmanager
     def hold(self) -> Iterator[None]:
         """See :meth:`Host.hold`."""
-        with self._pn.io.hold(self.doc):
+        with self._pn.io.hold(self.doc, policy="collect"):
             yield
 
     def set_query(self, query: Mapping[str, str]) -> None:
@@ -294,11 +296,34 @@ class HeadlessHost(Host):
             self._now = min(self._now + 0.05, until)
 
 
+class ScriptHost(Host):
+    """A script or a console without a loop: nothing is drawn, and runs are waited for by hand."""
+
+    kind = "script"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.RLock()
+
+    def every(self, seconds: float, callback: Callback) -> Ticker:
+        """See :meth:`Host.every`; here it never calls."""
+        return Ticker(object, lambda handle: None)
+
+    def later(self, callback: Callback) -> None:
+        """See :meth:`Host.later`; here at once, on the thread that asks."""
+        with self._lock:
+            guarded(callback)()
+
+
 def here() -> Host:
-    """Return the host of the place where this is called: a served document, else a notebook."""
+    """Return the host of this place: a served document, a notebook with its loop, or a script."""
     import panel as pn
 
     document = pn.state.curdoc
     if document is not None and document.session_context is not None:
         return ServerHost()
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return ScriptHost()
     return NotebookHost()

@@ -117,6 +117,7 @@ class View:
     def _on_screen(self) -> None:
         self._loaded = True
         self.session.poke()
+        self.session.wake()
 
     def _write_address(self) -> None:
         if self._loaded and self.desk.settings is not None:

@@ -22,8 +22,12 @@ HTML = HTMLTemplateFormatter(template="<%= value %>")
 
 
 def _number(expression: str) -> HTMLTemplateFormatter:
-    """Write a number with JavaScript, so that the column still sorts as numbers; NaN is a dash."""
-    return HTMLTemplateFormatter(template=f"<%= Number.isFinite(value) ? {expression} : '–' %>")
+    """Write a number with JavaScript, so that the column still sorts as numbers.
+
+    NaN is a dash, nothing (the empty slot) is nothing.
+    """
+    known = f"Number.isFinite(value) ? {expression} : '–'"
+    return HTMLTemplateFormatter(template=f"<%= value === null ? '' : {known} %>")
 
 
 RMSE = _number("value >= 1000 ? value.toExponential(1) : value.toFixed(4)")
@@ -134,7 +138,7 @@ class RunsTable:
         rows = [row(track) for track in self._ordered()]
         if len(rows) < len(LETTERS):
             rows.append(_empty())
-        return pd.DataFrame(rows, columns=list(COLUMNS))
+        return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
 
     def _chosen(self) -> list[int]:
         return [n for n, t in enumerate(self._ordered()) if t.letter in self.session.chosen]
@@ -169,12 +173,10 @@ def _words(track: Track) -> str:
 
 def _empty() -> dict[str, Any]:
     blank: dict[str, Any] = {
-        name: "" if style is HTML else math.nan for name, (_, style, _) in COLUMNS.items()
+        name: "" if style is HTML else None for name, (_, style, _) in COLUMNS.items()
     }
-    return blank | {
-        "run": '<span class="chip none"></span>', "solver": f'<span class="hint">{HINT}</span>',
-        "status": pill("empty"),
-    }  # fmt: skip
+    slot = f'{pill("empty")}<span class="hint">{HINT}</span>'
+    return blank | {"run": '<span class="chip none"></span>', "status": slot}
 
 
 def _same(one: Any, other: Any) -> bool:

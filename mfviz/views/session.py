@@ -83,7 +83,7 @@ class Session:
         self.figures: list[Any] = []
         self._watchers: list[list[Any]] = []  # [period, callback, time of the last call]
         self._signature: tuple[Any, ...] = ()
-        self._redraw = False
+        self._redraw = self._awake = False
         self._last_tick = host.now
         self._last_run = -math.inf
         self.ticker = host.every(TICK_S, self.tick)
@@ -156,6 +156,10 @@ class Session:
             self.waiting_to_run = True  # the desk is not complete yet: run as soon as it is
             self._go()
             return
+        self.start()
+
+    def start(self) -> None:
+        """Start the runs of the desk, which is complete."""
         try:
             slots = self.desk.solvers()
             sizes = self.desk.preflight().sizes or {}
@@ -276,6 +280,7 @@ class Session:
             track.show(self.position)
         self.position = min(self.position, self.end)
         self._redraw = True
+        self._draw()
         self._go()
 
     def adopt(self, runs: Sequence[Any]) -> None:
@@ -299,8 +304,8 @@ class Session:
         elapsed, self._last_tick = min(now - self._last_tick, 0.5), now
         with self.host.hold():
             if self.waiting_to_run and self.desk.settings is not None and not self.desk.loading:
-                self.waiting_to_run, self._last_run = False, -math.inf
-                self.run()
+                self.waiting_to_run = False
+                self.start()
             if self.desk.settings is None and self.readiness.registry is not None:
                 self.desk.open()
             self._advance(elapsed)
@@ -392,8 +397,13 @@ class Session:
             if track.active:
                 act(track.run)
 
+    def wake(self) -> None:
+        """Begin to tick: the page is on the screen. Before that, everything stands still."""
+        self._awake = True
+        self._go()
+
     def _go(self) -> None:
         """Make sure that the next tick comes."""
-        if not self.ticker.running:
+        if self._awake and not self.ticker.running:
             self._last_tick = self.host.now
             self.ticker.start()
