@@ -159,7 +159,8 @@ class ServerHost(Host):
 
     def on_load(self, callback: Callback) -> None:
         """See :meth:`Host.on_load`."""
-        self._pn.state.onload(guarded(callback))
+        # Panel may call this on a thread of its pool (``--num-threads``), which has no event loop.
+        self._pn.state.onload(lambda: self.later(callback))
 
     @contextmanager
     def hold(self) -> Iterator[None]:
