@@ -92,6 +92,10 @@ class Host(ABC):
         """Call once the page is on the screen."""
         self.later(callback)
 
+    def guard(self, callback: Callback) -> Callback:
+        """Keep an exception inside ``callback`` from reaching who calls it."""
+        return guarded(callback)
+
     @contextmanager
     def hold(self) -> Iterator[None]:
         """Send everything that changes inside as one message."""
@@ -271,6 +275,10 @@ class HeadlessHost(Host):
     def later(self, callback: Callback) -> None:
         """See :meth:`Host.later`."""
         self._soon.append(callback)
+
+    def guard(self, callback: Callback) -> Callback:
+        """See :meth:`Host.guard`; a test wants to see the exception."""
+        return callback
 
     @property
     def now(self) -> float:

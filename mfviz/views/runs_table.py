@@ -38,11 +38,12 @@ RATE = _number(
     "value >= 1e9 ? (value / 1e9).toFixed(2) + ' G' : value >= 1e6 ? (value / 1e6).toFixed(1)"
     " + ' M' : value >= 1e3 ? (value / 1e3).toFixed(0) + ' k' : value.toFixed(0)"
 )
+# Title, formatter and width in pixels; 0 shares what is left.
 COLUMNS: dict[str, tuple[str, Any, int]] = {
     "run": ("Runs", HTML, 60),
-    "solver": ("solver", HTML, 130),
-    "data": ("data", HTML, 90),
-    "status": ("status", HTML, 150),
+    "solver": ("solver", HTML, 0),
+    "data": ("data", HTML, 0),
+    "status": ("status", HTML, 0),
     "epochs": ("epochs", HTML, 80),
     "best": ("best RMSE", BEST, 92),
     "last": ("last RMSE", RMSE, 92),
@@ -50,7 +51,7 @@ COLUMNS: dict[str, tuple[str, Any, int]] = {
     "rate": ("updates/s", RATE, 90),
     "peak": ("peak MB", SIZE, 80),
     "seed": ("seed", HTML, 56),
-    "determinism": ("determinism", HTML, 160),
+    "determinism": ("determinism", HTML, 0),
 }
 RIGHT = ("epochs", "best", "last", "solve", "rate", "peak", "seed")
 HINT = "Change a setting and press Run: the result appears here."
@@ -102,7 +103,7 @@ class RunsTable:
             text_align={name: "right" for name in RIGHT},
             header_align={name: "right" for name in RIGHT},
             configuration={"columnDefaults": {"headerSortTristate": True, "resizable": False}},
-            widths={name: width for name, (_, _, width) in COLUMNS.items()},
+            widths={name: width for name, (_, _, width) in COLUMNS.items() if width},
             disabled=True, selectable="toggle", selectable_rows=self._selectable,
             sizing_mode="stretch_width", margin=0, stylesheets=[sheet("html", "table")],
         )  # fmt: skip
