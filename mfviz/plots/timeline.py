@@ -21,22 +21,12 @@ __all__ = [
     "BusyClock",
     "BusyTime",
     "Timeline",
-    "span_words",
-    "wait_words",
     "window_ms",
 ]
 
 CUT_MS = 1.0  # gaps longer than this, in which no lane has a span, are cut out
+MODEL = "model"  # the clock of a span that was predicted, not measured
 NEVER = -1e9  # ms; before all others, and near enough to interpolate from without loss
-SIDES = ("users", "items")
-WAITS = {
-    "barrier": "barrier",
-    "no-free-block": "no free block",
-    "transfer": "copy",
-    "launch": "launch",
-    "evaluate": "evaluation",
-    "pause": "pause",
-}
 Floats = npt.NDArray[np.float64]
 
 
@@ -76,7 +66,7 @@ class Timeline(Plot):
         return [
             (
                 letter, s.lane, s.op, s.start_ns / 1e6, s.end_ns / 1e6, s.name, s.epoch, s.ratings,
-                s.bytes, s.block, s.reason, s.clock != "model",
+                s.bytes, s.block, s.reason, s.clock != MODEL,
             )
             for s in history.spans[since[0] if since else 0 :]
         ]  # fmt: skip
@@ -148,8 +138,8 @@ class BusyTime:
 class BusyClock:
     """Tells busy time while spans arrive, at a cost that does not grow with their number.
 
-    Time is busy while any lane has a span that is not one of :data:`STOPS`, and in gaps that are
-    not longer than ``cut_ms``: those belong to the solver's own overhead.
+    Time is busy while any lane has a span that is not one of :data:`STOPS`, and in gaps that hold
+    none of those and are not longer than ``cut_ms``: they belong to the solver's own overhead.
 
     Parameters
     ----------
@@ -162,21 +152,27 @@ class BusyClock:
     ----------
     epoch_ends : dict of int to float
         Recorded ms at which each epoch did its last work, in order of epochs.
+    modelled : bool
+        Whether a span came from a model.
     """
 
     def __init__(self, cut_ms: float = CUT_MS, keep: int = 100) -> None:
         self._cut_ms, self._keep = cut_ms, keep
-        self._start = self._stop = np.empty(0)
+        self._start = self._stop = self._stopped = np.empty(0)
         self._seen = 0
+        self.modelled = False
         self.epoch_ends: dict[int, float] = {}
 
     def follow(self, spans: Sequence[Span]) -> bool:
         """Take in what was appended to ``spans``; return whether anything was."""
         if len(spans) < self._seen:  # the run was scrubbed back: begin anew
-            self._start = self._stop = np.empty(0)
+            self._start = self._stop = self._stopped = np.empty(0)
             self._seen = 0
             self.epoch_ends.clear()
         fresh = [s for s in spans[self._seen :] if s.reason not in STOPS]
+        imposed = [s.start_ns / 1e6 for s in spans[self._seen :] if s.reason in STOPS]
+        self._stopped = np.sort(np.concatenate([self._stopped, imposed]))[-64 * self._keep :]
+        self.modelled = self.modelled or any(s.clock == MODEL for s in fresh)
         changed = len(spans) > self._seen
         self._seen = len(spans)
         if fresh:
@@ -189,13 +185,21 @@ class BusyClock:
             del self.epoch_ends[epoch]
         return changed
 
+    def epoch_at(self, ms: float) -> int:
+        """Return the first epoch that had not ended at a recorded time."""
+        return next((epoch for epoch, end in self.epoch_ends.items() if end >= ms), 0)
+
     def _take(self, times: Floats) -> None:
         """Join spans to the intervals; the order in which they come does not matter."""
         start = np.concatenate([self._start, times[:, 0]])
         order = np.argsort(start, kind="stable")
         start = start[order]
         reach = np.maximum.accumulate(np.concatenate([self._stop, times[:, 1]])[order])
-        opens = np.flatnonzero(start[1:] - reach[:-1] > self._cut_ms) + 1
+        long = start[1:] - reach[:-1] > self._cut_ms
+        held = np.searchsorted(self._stopped, start[1:]) > np.searchsorted(
+            self._stopped, reach[:-1]
+        )
+        opens = np.flatnonzero(long | (held & (start[1:] > reach[:-1]))) + 1
         self._start = np.concatenate([start[:1], start[opens]])[-self._keep :]
         self._stop = np.concatenate([reach[opens - 1], reach[-1:]])[-self._keep :]
 
@@ -231,26 +235,3 @@ def window_ms(busy: Sequence[float], epochs: Sequence[float]) -> float:
         return nice(longest or 1.0)
     wanted = max(2.5 * min(found), min(1.1 * max(found), 5.0 * min(found)))
     return nice(min(wanted, longest) if longest > 0 else wanted)
-
-
-def span_words(name: str, block: str, reason: str = "") -> tuple[str, ...]:
-    """What may stand in a rectangle, longest first.
-
-    Parameters
-    ----------
-    name, block, reason : str
-        Of the span; half-sweeps are named after their side and their blocks are ranges of rows,
-        the end excluded.
-    """
-    if reason:
-        return (wait_words(reason),)
-    if block and name in SIDES:
-        start, _, end = block.partition(",")
-        rows = f"{int(start) + 1}–{end}" if start.isdigit() and end else block
-        return (f"{name} {rows}", rows)
-    return (block or name,)
-
-
-def wait_words(reason: str) -> str:
-    """Reason of a wait, in words."""
-    return WAITS.get(reason, reason)

@@ -82,6 +82,7 @@ class LiveFigure(ABC):
             self._paint()
         self._seen = [self._state(history) for _, history in self.tracks]
         self._aims.clear()
+        self._prepare()
         self._reload(self.rollover)
         self._refresh()
 
@@ -103,6 +104,7 @@ class LiveFigure(ABC):
             if old[0] != new[0]:
                 fresh += self.plot.rows(letter, history, old[0])
         self._seen = states
+        self._prepare()
         if held < 0:
             self._reload(self.rollover // 2)
         elif fresh:
@@ -141,6 +143,9 @@ class LiveFigure(ABC):
     @abstractmethod
     def _add_run(self, letter: str) -> None:
         """Bind what is drawn to run A, or add the same for another run."""
+
+    def _prepare(self) -> None:  # noqa: B027  most figures have nothing to prepare
+        """Bring up to date what the browser reads when new rows arrive."""
 
     @abstractmethod
     def _paint(self) -> None:

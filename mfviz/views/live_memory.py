@@ -92,7 +92,7 @@ class LiveMemory(LiveFigure):
         solid, hatched = (renderer.glyph for renderer in self._bars)
         solid.update(fill_color="color", border_radius=2)
         hatched.update(
-            hatch_color="color", hatch_pattern="\\", hatch_weight=1.5, hatch_scale=5,
+            fill_color="color", hatch_pattern="\\", hatch_weight=2, hatch_scale=6,
             line_color="color", line_dash=[3, 2],
         )  # fmt: skip
         self._add_words(figure)
@@ -131,7 +131,7 @@ class LiveMemory(LiveFigure):
     def _paint(self) -> None:
         token = style.TOKENS[self.theme]
         self._bars[0].glyph.line_color = token["surface"]
-        self._bars[1].glyph.fill_color = token["surface"]
+        self._bars[1].glyph.hatch_color = token["surface"]
         for renderer, _, _ in self._samples.values():
             renderer.glyph.update(fill_color=token["ink"], line_color=token["surface"])
         self.figure.ygrid.grid_line_color = None

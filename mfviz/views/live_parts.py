@@ -10,9 +10,7 @@ import numpy as np
 import panel as pn
 from bokeh.models import (
     BoxZoomTool,
-    CDSView,
     ColumnDataSource,
-    GroupFilter,
     InlineStyleSheet,
     PanTool,
     Range1d,
@@ -29,7 +27,6 @@ __all__ = [
     "dress",
     "equip",
     "copies",
-    "only",
     "place_tools",
     "put_source",
     "seed",
@@ -42,14 +39,6 @@ TOOLBAR = """
   background: %s; border: 1px solid %s; border-radius: 6px; opacity: 1;
 }
 """
-
-
-def only(letter: str, *more: Any) -> CDSView:
-    """View of one run's rows."""
-    chosen = GroupFilter(column_name="run", group=letter)
-    for other in more:
-        chosen = chosen & other
-    return CDSView(filter=chosen)
 
 
 def place_tools(figure: Any, theme: str, top: int = 0) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["AT_X", "COUNTS", "EVEN", "FACT", "OF_RUN", "PLAIN", "ago"]
+__all__ = [
+    "AGO", "AT_X", "BUSY", "COUNTS", "EVEN", "FACT", "OF_LAYER", "OF_RUN", "PLAIN",
+]  # fmt: skip
 
 COUNTS = """
 const a = Math.abs(tick)
@@ -39,11 +41,37 @@ const [test, train] = [data.test_rmse[found], data.train_rmse[found]]
 return `${names[format] ?? format}  test ${rmse(test)}  train ${rmse(train)}`
   + `  epoch ${data.epoch[found]}, ${data.solve_s[found].toPrecision(3)} s`
 """
+# Time before now, in the unit that suits the axis.
 AGO = """
-const a = Math.abs(tick)
-if (a === 0) return word
+if (tick === 0) return words.data.now[0]
+const wide = Math.max(...ticks.map(Math.abs)), a = Math.abs(tick)
 const [size, unit] = wide >= 2000 ? [1e3, "s"] : wide >= 2 ? [1, "ms"] : [1e-3, "µs"]
-return "−" + Number((a / size).toPrecision(4)) + " " + unit
+return (tick < 0 ? "−" : "+") + Number((a / size).toPrecision(4)) + " " + unit
+"""
+# Recorded to busy time, along the corners of a rising line; read anew for every batch of rows.
+BUSY = """
+const {x, y} = corners.data, last = x.length - 1, out = new Float64Array(xs.length)
+for (let i = 0; i < xs.length; i++) {
+  const at = xs[i]
+  if (at >= x[last]) { out[i] = y[last]; continue }
+  let low = 0, high = last
+  while (high - low > 1) {
+    const middle = (low + high) >> 1
+    if (x[middle] <= at) low = middle
+    else high = middle
+  }
+  const wide = x[high] - x[low]
+  out[i] = wide > 0 ? y[low] + (at - x[low]) / wide * (y[high] - y[low]) : y[high]
+}
+return out
+"""
+# Rows of a run that are work, waits or modelled; plainer filters would walk the rows four times.
+OF_LAYER = """
+const {run, op, measured} = source.data, out = new Array(run.length)
+for (let i = 0; i < out.length; i++)
+  out[i] = run[i] === letter
+    && (measured[i] ? (op[i] === "wait" ? "wait" : "work") : "modelled") === layer
+return out
 """
 # Each line of the tool tip is one of these; an empty one takes no room.
 FACT = """
@@ -58,7 +86,7 @@ const wait = row("op") === "wait"
 const block = (name, text) => {
   if (!text || !["users", "items"].includes(name)) return text ? `, block ${text}` : ""
   const [start, end] = text.split(",")
-  return ` ${Number(start) + 1}–${end}`
+  return end === undefined ? ` ${text}` : ` ${Number(start) + 1}–${end}`
 }
 switch (format) {
   case "title": return wait ? "wait: " + (reasons[row("reason")] ?? row("reason"))
@@ -74,8 +102,3 @@ switch (format) {
   default: return row("measured") ? `measured, ${clocks[row("run")] ?? "host clock"}` : "modelled"
 }
 """
-
-
-def ago(end: str, window_ms: float) -> str:
-    """Code of the tick formatter: "now" or "end" at 0, else how long before."""
-    return f'const word = "{end}", wide = {window_ms}\n{AGO}'

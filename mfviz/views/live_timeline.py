@@ -9,6 +9,7 @@ a few corners of that map, never the old spans again.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,16 +21,18 @@ from bokeh.core.properties import value
 from bokeh.models import (
     BasicTicker,
     CategoricalColorMapper,
+    CDSView,
     ColumnDataSource,
+    CustomJSFilter,
     CustomJSHover,
     CustomJSTickFormatter,
+    CustomJSTransform,
     Dodge,
     FactorRange,
     FixedTicker,
-    GroupFilter,
+    GlyphRenderer,
     HoverTool,
     LinearAxis,
-    LinearInterpolator,
     Scatter,
     Span,
     Text,
@@ -38,15 +41,13 @@ from bokeh.transform import transform
 
 from mfviz.plots import style
 from mfviz.plots.base import Track
-from mfviz.plots.labels import text_width
 from mfviz.plots.scale import number_text
+from mfviz.plots.spans import span_labels, wait_words
 from mfviz.plots.timeline import (
     STOPS,
     BusyClock,
     BusyTime,
     Timeline,
-    span_words,
-    wait_words,
     window_ms,
 )
 from mfviz.telemetry.events import OPS
@@ -56,17 +57,17 @@ from mfviz.views.live_parts import (
     RunNames,
     copies,
     equip,
-    only,
     place_tools,
     put_source,
     seed,
     tip,
 )
-from mfviz.views.live_scripts import FACT, ago
+from mfviz.views.live_scripts import AGO, BUSY, FACT, OF_LAYER
 
 __all__ = ["LiveTimeline"]
 
 LEFT = 112  # px for the names of the runs
+LAYERS = ("work", "wait", "modelled")
 LANE, HEAD, FOOT = 21.0, 8.0, 26  # px of a lane, above the lanes of a run, for the axis
 MOST_PX = 380.0  # of all lanes together; more lanes become thinner
 
@@ -78,7 +79,7 @@ class LiveTimeline(LiveFigure):
     """
 
     plot = Timeline()
-    rollover = 5000
+    rollover = 2400
     nominal = (880, 92)
     invitation = "Press Run: a lane for each worker appears here."
 
@@ -87,6 +88,7 @@ class LiveTimeline(LiveFigure):
         self._time: dict[str, BusyClock] = {}
         self._busy: dict[str, BusyTime] = {}
         self._laid_out: Any = None  # what the rows were laid out for
+        self._told_at = 0.0
         self._rows: dict[str, float] = {}  # run -> row of its first lane
         self._lane_px = LANE
         self._names = RunNames(LEFT)
@@ -127,16 +129,20 @@ class LiveTimeline(LiveFigure):
     def _build(self) -> Any:
         figure = hv.render(self.plot.element(seed(self.plot), self.theme), backend="bokeh")
         equip(figure, "stretch_width")
-        self._drawn = list(figure.renderers)
+        *self._drawn, modelled = figure.renderers
         put_source(self._drawn, self.source)
+        self._model_glyph = modelled.glyph
+        figure.renderers = list(self._drawn)  # the third comes when something is modelled
         self._fill = CategoricalColorMapper(factors=list(OPS), palette=["#000000"] * len(OPS))
         self._quads: dict[str, list[Any]] = {}
-        self._clock: dict[str, Any] = {}
+        self._corners: dict[str, Any] = {}
         self._lanes: dict[str, Any] = {}
         self._tops: dict[str, Any] = {}
         self._bottoms: dict[str, Any] = {}
-        for layer, renderer in enumerate(self._drawn):
-            self._hatch(renderer.glyph, layer)
+        for layer, glyph in zip(
+            LAYERS, (*(r.glyph for r in self._drawn), self._model_glyph), strict=True
+        ):
+            self._hatch(glyph, layer)
         self._add_words(figure)
         self._add_hover(figure)
         figure.x_range.on_change("start", self._panned)
@@ -144,38 +150,53 @@ class LiveTimeline(LiveFigure):
 
     def _add_run(self, letter: str) -> None:
         """Give a run its map of time, its lanes, and views of its rows of the source."""
-        quads = self._drawn if letter == "A" else copies(self.figure, self._drawn)
-        self._quads[letter] = quads
-        corners = ColumnDataSource({"x": [0.0, 1.0], "y": [0.0, 1.0]})
-        clock = LinearInterpolator(data=corners, x="x", y="y", clip=False)
-        lanes = FactorRange(factors=[])
-        top, bottom = Dodge(value=0.0, range=lanes), Dodge(value=0.0, range=lanes)
-        waiting = GroupFilter(column_name="op", group="wait")
-        measured = GroupFilter(column_name="measured", group=True)
-        layers = ((measured, ~waiting), (measured, waiting), (~measured,))
-        for renderer, chosen in zip(quads, layers, strict=True):
-            renderer.view = only(letter, *chosen)
-            renderer.glyph.update(
-                left=transform("start_ms", clock),
-                right=transform("end_ms", clock),
-                top=transform("lane", top),
-                bottom=transform("lane", bottom),
-            )
-        self._clock[letter], self._lanes[letter] = clock, lanes
+        self._quads[letter] = self._drawn if letter == "A" else copies(self.figure, self._drawn)
+        self._corners[letter] = ColumnDataSource({"x": [0.0, 1.0], "y": [0.0, 1.0]})
+        self._lanes[letter] = lanes = FactorRange(factors=[])
+        self._tops[letter] = Dodge(value=0.0, range=lanes)
+        self._bottoms[letter] = Dodge(value=0.0, range=lanes)
         self._time[letter] = BusyClock()
-        self._tops[letter], self._bottoms[letter] = top, bottom
+        for renderer, layer in zip(self._quads[letter], LAYERS, strict=False):
+            self._bind(renderer, letter, layer)
+
+    def _add_modelled(self, letter: str) -> None:
+        """Add the layer of what a model predicts, once there is such a span."""
+        model = GlyphRenderer(data_source=self.source, glyph=self._model_glyph.clone())
+        below = self._quads[letter][-1]
+        at = self.figure.renderers.index(below) + 1
+        self.figure.renderers = [
+            *self.figure.renderers[:at], model, *self.figure.renderers[at:]
+        ]  # fmt: skip
+        self._quads[letter] = [*self._quads[letter], model]
+        self._bind(model, letter, "modelled")
+        self._paint()
+
+    def _bind(self, renderer: Any, letter: str, layer: str) -> None:
+        args = {"letter": letter, "layer": layer}  # Bokeh adds the source
+        renderer.view = CDSView(filter=CustomJSFilter(args=args, code=OF_LAYER))
+        clock = CustomJSTransform(args={"corners": self._corners[letter]}, v_func=BUSY)
+        renderer.glyph.update(
+            left=transform("start_ms", clock),
+            right=transform("end_ms", clock),
+            top=transform("lane", self._tops[letter]),
+            bottom=transform("lane", self._bottoms[letter]),
+        )
         self._hover.renderers = [r for run in self._quads.values() for r in run]
 
-    def _hatch(self, glyph: Any, layer: int) -> None:
-        """Give work a solid fill, waits a thin hatch, what is modelled a hatch of its kind."""
-        if layer == 0:
+    def _hatch(self, glyph: Any, layer: str) -> None:
+        """Give work a solid fill, waits a thin hatch, what is modelled stripes of its kind.
+
+        Stripes are cut into the colour of the kind by a hatch in the colour of the ground: for a
+        hatch whose own colour varies, Bokeh makes an image a row at every change of the source.
+        """
+        if layer == "work":
             glyph.update(fill_color=transform("op", self._fill), line_width=1, border_radius=2)
-        elif layer == 1:
+        elif layer == "wait":
             glyph.update(hatch_pattern="/", hatch_weight=1, hatch_scale=8, line_color=None)
         else:
             glyph.update(
                 hatch_pattern="\\", hatch_weight=3, hatch_scale=8, line_dash=[4, 3],
-                hatch_color=transform("op", self._fill), line_color=transform("op", self._fill),
+                fill_color=transform("op", self._fill), line_color=transform("op", self._fill),
             )  # fmt: skip
 
     def _add_words(self, figure: Any) -> None:
@@ -192,13 +213,14 @@ class LiveTimeline(LiveFigure):
         self._mark = figure.add_glyph(self.marks, mark)
         self._now = Span(location=0, dimension="height", line_width=2, visible=False)
         figure.add_layout(self._now)
+        self._zero = ColumnDataSource({"now": ["now"]}, name="timeline-zero")
         for place, axis in (("left", figure.yaxis[0]), ("right", LinearAxis())):
             axis.update(ticker=FixedTicker(ticks=[]), axis_label=None, major_tick_out=0)
             if place == "right":
                 figure.add_layout(axis, "right")
         figure.xaxis[0].update(
             ticker=BasicTicker(desired_num_ticks=6), axis_label=None,
-            formatter=CustomJSTickFormatter(code=ago("end", 1.0)),
+            formatter=CustomJSTickFormatter(args={"words": self._zero}, code=AGO),
         )  # fmt: skip
 
     def _add_hover(self, figure: Any) -> None:
@@ -215,9 +237,11 @@ class LiveTimeline(LiveFigure):
     def _paint(self) -> None:
         token, theme = style.TOKENS[self.theme], self.theme
         self._fill.palette = [style.OPS[theme][op] for op in OPS]
-        for work, wait, modelled in self._quads.values():
-            work.glyph.line_color = modelled.glyph.fill_color = token["surface"]
+        for work, wait, *modelled in self._quads.values():
+            work.glyph.line_color = token["surface"]
             wait.glyph.update(fill_color=token["hatch_bg"], hatch_color=token["hatch"])
+            for renderer in modelled:
+                renderer.glyph.hatch_color = token["surface"]
         self._mark.glyph.fill_color = token["ink"]
         self._now.line_color = token["accent"]
         self.figure.ygrid.grid_line_color = None
@@ -241,15 +265,28 @@ class LiveTimeline(LiveFigure):
     def _share(self, letter: str, history: History, room: int) -> list[tuple[Any, ...]]:
         return self.plot.rows(letter, history, (max(len(history.spans) - room, 0),))
 
+    def _prepare(self) -> None:
+        """Lay out the rows, and map recorded time to busy time, before spans are sent."""
+        shown = [(letter, h) for letter, h in self.tracks if h.lanes]
+        self._lay_out(shown)
+        for letter, history in shown:
+            clock = self._time[letter]
+            if clock.follow(history.spans):
+                self._busy[letter] = busy = clock.busy_time()
+                corners = {"x": busy.recorded.tolist(), "y": busy.busy.tolist()}
+                self._corners[letter].data = corners
+            if clock.modelled and len(self._quads[letter]) < len(LAYERS):
+                self._add_modelled(letter)
+
     def _refresh(self) -> None:
         shown = [(letter, h) for letter, h in self.tracks if h.lanes]
         self._set_empty(not shown)
-        self._lay_out(shown)
         if not shown:
             for source in (self.words, self.marks):
                 source.data = {name: [] for name in source.data}
             return
-        self._read_clocks(shown)
+        self._tell_idleness(shown)
+        self._mark_epochs(shown)
         self._aim("x", -self._window, 0.0)
         names = {letter: f"{letter} {h.title or h.solver}" for letter, h in shown}
         clocks = {letter: f"{h.spans[-1].clock} clock" for letter, h in shown}
@@ -257,9 +294,9 @@ class LiveTimeline(LiveFigure):
             self._facts.args = {**self._facts.args, "names": names, "clocks": clocks}
         running = any(not h.ended for _, h in shown)
         self._now.visible = running
-        code = ago("now" if running else "end", self._window)
-        if self.figure.xaxis[0].formatter.code != code:
-            self.figure.xaxis[0].formatter.code = code
+        word = {"now": ["now" if running else "end"]}
+        if dict(self._zero.data) != word:
+            self._zero.data = word
         self._write_words()
 
     def _lay_out(self, shown: list[tuple[str, History]]) -> None:
@@ -289,29 +326,26 @@ class LiveTimeline(LiveFigure):
             self._names.write(runs, height, self.theme)
             self._set_height(height)
             place_tools(self.figure, self.theme, height - FOOT)  # clear of the lanes
-        self._tell_idleness(shown)
 
     def _tell_idleness(self, shown: list[tuple[str, History]]) -> None:
+        """Write the shares beside the lanes; at most once a second, as it lays out the page."""
         texts = {}
         for letter, history in shown:
             for at, lane in enumerate(history.lanes):
                 share = history.idle_share(lane)
                 text = f"idle {100 * share:.0f} %" if math.isfinite(share) else ""
                 texts[self._rows[letter] + at + 0.5] = text
-        if texts != self.figure.yaxis[1].major_label_overrides:
+        told, now = self.figure.yaxis[1].major_label_overrides, time.monotonic()
+        over = all(history.ended for _, history in shown)
+        if texts != told and (over or texts.keys() != told.keys() or now > self._told_at + 1.0):
             self.figure.yaxis[1].major_label_overrides = texts
+            self._told_at = now
 
-    def _read_clocks(self, shown: list[tuple[str, History]]) -> None:
-        """Bring the maps from recorded to busy time up to date, and choose the window."""
+    def _mark_epochs(self, shown: list[tuple[str, History]]) -> None:
+        """Mark where epochs end, and choose the window."""
         marks: dict[str, list[float]] = {"x": [], "y": []}
         lengths = []
-        for letter, history in shown:
-            if self._time[letter].follow(history.spans):
-                self._busy[letter] = busy = self._time[letter].busy_time()
-                corners = {"x": busy.recorded.tolist(), "y": busy.busy.tolist()}
-                # Both lists must change at once, which a source does; the name tells the map.
-                self._clock[letter].data.data = corners
-                self._clock[letter].name = f"{history.run} {len(history.spans)}"
+        for letter, _ in shown:
             at = self._busy[letter].at(list(self._time[letter].epoch_ends.values()))
             marks["x"] += at[:-1].tolist()
             marks["y"] += [self._rows[letter] - 0.5 * HEAD / self._lane_px] * (len(at) - 1)
@@ -327,41 +361,27 @@ class LiveTimeline(LiveFigure):
 
     def _write_words(self) -> None:
         """Name the rectangles that are wide enough for it, in the part that is looked at."""
-        width, _ = self._frame_size()
         start, end = self.figure.x_range.start, self.figure.x_range.end
         rows: list[tuple[Any, ...]] = []
         if self._lane_px >= 13 and end > start:
+            px_per_ms = self._frame_size()[0] / (end - start)
             for letter, history in self.tracks:
                 if letter in self._rows:
-                    rows += self._words_of(letter, history, start, end, width / (end - start))
+                    lanes = {
+                        name: self._rows[letter] + at + 0.5
+                        for at, name in enumerate(history.lanes)
+                    }
+                    first = self._time[letter].epoch_at(self._busy[letter].recorded_at(start))
+                    newest = history.spans[-(self.rollover // len(self.tracks)) :]
+                    spans = [span for span in newest if span.epoch >= first]
+                    found = span_labels(spans, self._busy[letter], start, end, px_per_ms)
+                    rows += [self._word(span, x, text, lanes) for span, x, text in found]
         columns = zip(*rows, strict=True) if rows else [()] * 5
         self.words.data = {
             name: list(column) for name, column in zip(self.words.data, columns, strict=True)
         }
 
-    def _words_of(
-        self, letter: str, history: History, start: float, end: float, px_per_ms: float
-    ) -> list[tuple[Any, ...]]:
-        """Labels of one run as (x, y, text, colour, plate), newest spans first."""
-        busy, row, found = self._busy[letter], self._rows[letter], []
-        lanes = {lane: row + at + 0.5 for at, lane in enumerate(history.lanes)}
-        since = busy.recorded_at(start)
-        first = next((e for e, end in self._time[letter].epoch_ends.items() if end >= since), 0)
-        newest = history.spans[-(self.rollover // len(self.tracks)) :]
-        spans = [s for s in newest if s.epoch >= first]
-        if not spans:
-            return []
-        edges = busy.at([(s.start_ns / 1e6, s.end_ns / 1e6) for s in spans])
-        edges = np.clip(edges, start, end)
-        wide = (edges[:, 1] - edges[:, 0]) * px_per_ms
-        for at in np.flatnonzero(wide > 16):
-            span = spans[at]
-            waits = span.op == "wait"
-            block = "" if span.op == "host" else span.block
-            for text in span_words(span.name, block, span.reason if waits else ""):
-                if text_width(text, 11) + (14 if waits else 4) <= wide[at]:
-                    ink = style.OPS_TEXT[self.theme][span.op]
-                    plate = style.TOKENS[self.theme]["surface"] if waits else "rgba(0,0,0,0)"
-                    found.append((float(edges[at].mean()), lanes[span.lane], text, ink, plate))
-                    break
-        return found
+    def _word(self, span: Any, x: float, text: str, lanes: dict[str, float]) -> tuple[Any, ...]:
+        """One row of the source of words, in the order of its columns."""
+        plate = style.TOKENS[self.theme]["surface"] if span.op == "wait" else "rgba(0,0,0,0)"
+        return (x, lanes[span.lane], text, style.OPS_TEXT[self.theme][span.op], plate)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mfviz.plots.spans import span_labels, span_words, wait_words
 from mfviz.plots.timeline import (
     CUT_MS,
     BusyClock,
     Timeline,
-    span_words,
-    wait_words,
     window_ms,
 )
 from mfviz.telemetry.events import Span
@@ -97,6 +98,17 @@ def test_a_gap_of_one_lane_only_stays():
     np.testing.assert_allclose(clock_of(spans).busy_time().at([5, 40]), [-45, -10])
 
 
+def test_a_short_evaluation_is_cut_out_too():
+    spans = [
+        span(0, 60_000),
+        span(60_000, 170_000, op="wait", reason="evaluate"),
+        span(180_000, 240_000, epoch=2),
+    ]
+    np.testing.assert_allclose(
+        clock_of(spans).busy_time().at([0, 0.06, 0.18]), [-0.12, -0.06, -0.06]
+    )
+
+
 def test_what_the_run_imposed_is_no_busy_time():
     spans = [span(0, 10_000_000), span(10_000_000, 90_000_000, op="wait", reason="evaluate")]
     assert clock_of(spans).busy_time().recorded.max() == 10
@@ -168,6 +180,21 @@ def test_rows_are_as_recorded():
 )
 def test_span_words(name, block, reason, words):
     assert span_words(name, block, reason) == words
+
+
+def test_only_what_fits_is_named():
+    spans = [
+        dataclasses.replace(span(0, 10_000_000), block="1,2"),
+        dataclasses.replace(span(10_000_000, 11_000_000), block="0,0"),
+        span(11_000_000, 40_000_000, op="wait", reason="barrier"),
+    ]
+    busy = clock_of(spans).busy_time()
+    found = span_labels(spans, busy, -40.0, 0.0, px_per_ms=4.0)
+    assert [(s.op, text) for s, _, text in found] == [("kernel", "1,2"), ("wait", "barrier")]
+    assert found[0][1] == pytest.approx(-35)
+    (half,) = span_labels(spans, busy, -35.0, -30.0, px_per_ms=20.0)
+    assert half[1] == pytest.approx(-32.5)  # the middle of what is seen of it
+    assert span_labels([], busy, -40.0, 0.0, 4.0) == []
 
 
 def test_unknown_reasons_are_shown_as_they_are():

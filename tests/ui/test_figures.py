@@ -272,7 +272,10 @@ def test_dark_is_dark_and_light_again_is_light(opened):
     page, sheet, _ = opened
     for theme, other in (("dark", "light"), ("light", "dark")):
         sheet.do(lambda theme=theme: [figure.set_theme(theme) for figure in sheet.figures])
-        page.wait_for_timeout(500)
+        for _ in range(20):
+            page.wait_for_timeout(250)
+            if pixels_of(page, style.RUNS[other]["A"], 8) == 0:
+                break
         assert pixels_of(page, style.RUNS[theme]["A"], 8) > 400
         assert pixels_of(page, style.RUNS[other]["A"], 8) == 0
 

@@ -45,6 +45,7 @@ def test_solid_bars_are_measured_and_hatched_ones_modelled(live):
     assert {row["kind"] for row in bars(live, 1)} == {"modelled"}
     assert live._bars[0].glyph.hatch_pattern is None
     assert live._bars[1].glyph.hatch_pattern == "\\"
+    assert live._bars[1].glyph.hatch_color == style.TOKENS["light"]["surface"]
 
 
 def test_parts_are_stacked_in_their_colours(live):
