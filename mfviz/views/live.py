@@ -122,6 +122,7 @@ class LiveFigure(ABC):
         dress(self.figure, theme)
         self._invite.text_color = style.TOKENS[theme]["ink3"]
         self._paint()
+        self._prepare()
         self._refresh()
 
     @property

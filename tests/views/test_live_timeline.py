@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from mfviz.plots import style
 from mfviz.telemetry.history import History
 from mfviz.views.live_timeline import LANE, LiveTimeline
 from tests.fakes import make_events, make_history
@@ -167,3 +168,9 @@ def test_now_is_marked_while_a_run_goes_on():
     live.show([("A", make_history(epochs=2, end=True))])
     assert not live._now.visible
     assert live._zero.data["now"] == ["end"]
+
+
+def test_names_follow_the_theme(live):
+    live.set_theme("dark")
+    assert style.RUNS["dark"]["A"] in live._names.pane.object
+    assert style.RUNS["light"]["A"] not in live._names.pane.object
