@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["progress_bar", "watch"]
 
+DELAY_S = 0.5  # what is over sooner needs no bar
+
 
 def progress_bar(
     total: int, what: str, *, unit: str = "epoch", shown: bool | None = None
@@ -33,10 +35,11 @@ def progress_bar(
     """
     from tqdm import auto, std
 
+    settings: dict[str, Any] = {"total": total, "desc": what, "unit": unit, "delay": DELAY_S}
     if "ipykernel" in sys.modules:
-        return auto.tqdm(total=total, desc=what, unit=unit, disable=shown is False, leave=False)
+        return auto.tqdm(**settings, disable=shown is False)
     hidden = None if shown is None else not shown  # None: tqdm looks for a terminal
-    return std.tqdm(total=total, desc=what, unit=unit, disable=hidden, leave=False)
+    return std.tqdm(**settings, disable=hidden, leave=False)
 
 
 def watch(run: Run, *, shown: bool | None = None) -> None:
@@ -63,6 +66,7 @@ def watch(run: Run, *, shown: bool | None = None) -> None:
                 bar.update(run.epoch - bar.n)
                 if history.evaluated:
                     bar.set_postfix_str(_words(history))
+            bar.update(run.epoch - bar.n)
     finally:
         run.stop()
         run.wait()

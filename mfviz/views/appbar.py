@@ -82,7 +82,7 @@ class AppBar:
 
     def refresh(self) -> None:
         """Bring the pill up to date."""
-        ready = self.session.readiness
+        ready = self.session.desk.readiness
         self.ready.set(
             f'<div class="ready {ready.state}" title="{ready.reason}"><i></i>{ready.words}</div>'
         )

@@ -107,7 +107,9 @@ class Drawer:
         if own and self.desk.data != OWN_FILE:
             self.path.value = self.desk.data
         kind = "help bad" if self.desk.trouble else "help"
-        self.about.set(f'<div class="{kind}">{escape(self.desk.about_data())}</div>')
+        notices = self.desk.problem.notices if self.desk.problem is not None else ()
+        lines = [self.desk.about_data(), *notices]
+        self.about.set("".join(f'<div class="{kind}">{escape(line)}</div>' for line in lines))
 
     def _refresh_solvers(self) -> None:
         settings = self.desk.settings

@@ -80,8 +80,8 @@ class Desk:
         None until the solvers are imported.
     errors : dict
         Sentences by field, for what was typed and not accepted.
-    watchers : list of callable
-        Called after each change.
+    watchers, listeners : list of callable
+        Called after each change; called with key and value after each edit that was taken.
     """
 
     def __init__(
@@ -109,6 +109,7 @@ class Desk:
         self.settings: Settings | None = None
         self.errors: dict[Key, str] = {}
         self.watchers: list[Callable[[], None]] = []
+        self.listeners: list[Callable[[Key, Any], None]] = []
         self._asked: tuple[str, int] | None = None  # being loaded
         self._lock = threading.RLock()
 
@@ -166,8 +167,11 @@ class Desk:
         except ParameterError as error:
             self.errors[key] = str(error)
             value = before
-        if key[1] == "seed" and value != before:
-            self._load()
+        if value != before:
+            if key[1] == "seed":
+                self._load()
+            for listener in self.listeners:
+                listener(key, value)
         self._tell()
 
     def reset(self) -> None:
@@ -225,10 +229,9 @@ class Desk:
         if problem is None or self.loading:
             return f"loading {self.data} ..."
         total = problem.train.nnz + problem.test.nnz + problem.set_aside
-        aside = f" · {problem.set_aside:,} set aside" if problem.set_aside else ""
         return (
             f"{problem.n_users:,} × {problem.n_items:,} · {total:,} ratings"
-            f" · {round(100 * HOLDOUT)} % test{aside}"
+            f" · {round(100 * HOLDOUT)} % test"
         )
 
     def _check(self, settings: Settings, problem: Problem) -> Preflight:

@@ -15,7 +15,7 @@ import panel as pn
 import param
 
 from mfviz.errors import MfvizError
-from mfviz.views.host import Host, here
+from mfviz.views.host import Host, here, load_extension
 from mfviz.views.page import View
 from mfviz.views.settings import NONE, write
 from mfviz.views.theme import sheet, variables
@@ -69,8 +69,7 @@ class Explorer(pn.viewable.Viewer):
         host: Host | None = None,
         **settings: Any,
     ) -> None:
-        if not pn.extension._loaded:
-            pn.extension("tabulator")
+        load_extension()
         super().__init__(theme=theme)
         given = {name.replace("b_", "b.", 1) if name.startswith("b_") else name: value
                  for name, value in settings.items()}  # fmt: skip

@@ -18,7 +18,16 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-__all__ = ["HeadlessHost", "Host", "NotebookHost", "ScriptHost", "ServerHost", "Ticker", "here"]
+__all__ = [
+    "HeadlessHost",
+    "Host",
+    "NotebookHost",
+    "ScriptHost",
+    "ServerHost",
+    "Ticker",
+    "here",
+    "load_extension",
+]
 
 JOIN_S = 60  # how long a browser may take to join the session that was built for it
 Callback = Callable[[], None]
@@ -240,9 +249,14 @@ class NotebookHost(Host):
     def hold(self) -> Iterator[None]:
         """See :meth:`Host.hold`."""
         import panel as pn
+        from panel.io.notebook import push_on_root
 
         with pn.io.hold():
             yield
+        # Panel sends what its own parameters change; columns streamed into a source of ours wait
+        # in the document until somebody pushes it.
+        for ref in list(pn.state._views):
+            push_on_root(ref)
 
 
 class HeadlessHost(Host):
@@ -322,6 +336,14 @@ class ScriptHost(Host):
         """See :meth:`Host.later`; here at once, on the thread that asks."""
         with self._lock:
             guarded(callback)()
+
+
+def load_extension() -> None:
+    """Load Panel into a notebook that has not done so; all scripts travel with the cell."""
+    import panel as pn
+
+    if not pn.extension._loaded:
+        pn.extension("tabulator", inline=True)
 
 
 def here() -> Host:

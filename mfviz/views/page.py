@@ -77,7 +77,7 @@ class View:
 
     def open(self) -> None:
         """Begin: kernels in the background, the run of the address or a recorded one on screen."""
-        self.session.readiness.begin()
+        self.session.desk.readiness.begin()
         self.desk.open()
         if not self._reopen(self.host.query.get("run", "")):
             self.session.replay(recordings(), demo=True)

@@ -20,8 +20,8 @@ from mfviz.views.desk import Desk
 from mfviz.views.host import Host
 from mfviz.views.launch import launch
 from mfviz.views.ownership import Owners, owners
-from mfviz.views.readiness import Readiness
-from mfviz.views.tracks import LETTERS, Recorded, Track, make_room
+from mfviz.views.settings import Key
+from mfviz.views.tracks import LETTERS, Recorded, Track, make_room, next_stop
 from mfviz.views.watchers import Watchers
 
 __all__ = ["PACES", "TICK_S", "Session"]
@@ -91,13 +91,9 @@ class Session:
         self.ticker = host.every(TICK_S, self.tick)
         host.on_close(self.close)
         desk.watchers.append(self.poke)
+        desk.listeners.append(self.change)
 
     # --- what there is ----------------------------------------------------------------------
-
-    @property
-    def readiness(self) -> Readiness:
-        """How far the process is from a live run."""
-        return self.desk.readiness
 
     @property
     def pair(self) -> list[Track]:
@@ -198,9 +194,7 @@ class Session:
         else:
             self._detach()
             self.playing = False
-            here = math.floor(self.position + 1e-9)
-            finer = [t.finer(self.position) for t in self.pair if t.last_epoch > self.position]
-            self._seek(min([here + 1.0, *finer] if self.unit == "checkpoint" else [here + 1.0]))
+            self._seek(next_stop(self.pair, self.position, self.unit))
         self._go()
 
     def back(self, epochs: int = 1) -> None:
@@ -238,6 +232,15 @@ class Session:
         self.pace = pace
         self._each(lambda run: setattr(run, "pace", pace))
         self.poke()
+
+    def change(self, key: Key, value: Any) -> None:
+        """Pass an edited learning rate or lambda on to the run that goes on with it."""
+        slot, name = key
+        chosen = self.desk.settings.solvers.get(slot) if self.desk.settings else None
+        for track in self.pair:
+            if name in ("lr", "lam") and track.letter == slot and track.active:
+                if track.run.solver.key == chosen:
+                    track.run.change(name, value)
 
     def choose(self, letters: Iterable[str]) -> None:
         """Show these earlier runs beside A and B."""
@@ -302,7 +305,7 @@ class Session:
             if self.waiting_to_run and self.desk.settings is not None and not self.desk.loading:
                 self.waiting_to_run = False
                 self.start()
-            if self.desk.settings is None and self.readiness.registry is not None:
+            if self.desk.settings is None and self.desk.readiness.registry is not None:
                 self.desk.open()
             self._advance(elapsed)
             self._draw()
@@ -347,14 +350,13 @@ class Session:
     def _busy(self) -> bool:
         """Whether there will be something to do at the next tick."""
         behind = self.attached and any(not track.at_end for track in self.pair)
-        return (
-            self.live or self.playing or behind or self.waiting_to_run
-            or not self.readiness.settled or self.desk.settings is None
-        )  # fmt: skip
+        unready = not self.desk.readiness.settled or self.desk.settings is None
+        return self.live or self.playing or behind or self.waiting_to_run or unready
 
     def _state(self) -> tuple[Any, ...]:
         tracks = [(track.letter, track.status) for track in self.tracks]
-        return (*tracks, self.attached, self.moving, self.live, self.readiness.words, self.message)
+        ready = self.desk.readiness.words
+        return (*tracks, self.attached, self.moving, self.live, ready, self.message)
 
     def _take(self, runs: Sequence[Any], sizes: Sequence[int]) -> None:
         """Make runs A and B, and the earlier ones C, D, E."""

@@ -15,10 +15,10 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from mfviz.telemetry.events import Event, Span
+from mfviz.telemetry.events import Event, ParamChanged, Span
 from mfviz.telemetry.history import History
 
-__all__ = ["LETTERS", "Recorded", "Source", "Track", "make_room"]
+__all__ = ["LETTERS", "Recorded", "Source", "Track", "make_room", "next_stop"]
 
 LETTERS = ("A", "B", "C", "D", "E")
 BATCH = 20_000  # events taken in one pull, so that a fast run cannot stall the page
@@ -90,6 +90,7 @@ class Track:
         self._seen = 0
         self._marks: list[int] = []  # place after the last event of epoch 0, 1, ...
         self._spans: list[int] = []  # places after spans, for steps finer than an epoch
+        self.changes: list[tuple[int, str]] = []  # epoch and words of settings changed on the way
 
     @classmethod
     def of_run(cls, letter: str, run: Any, estimate_bytes: int = 0) -> Track:
@@ -212,6 +213,8 @@ class Track:
         for event in events:
             if isinstance(event, Span):
                 self._spans.append(event.seq + 1)
+            elif isinstance(event, ParamChanged):
+                self.changes.append((self.last_epoch, f"{event.name} {event.new:g}"))
             elif event.kind in ("epoch-ended", "evaluated"):
                 epoch = event.epoch  # type: ignore[attr-defined]
                 while len(self._marks) <= epoch:
@@ -224,6 +227,15 @@ class Track:
         epoch = math.floor(position + 1e-9)
         start, stop = self._marks[epoch], self._marks[epoch + 1]
         return start + round((position - epoch) * (stop - start))
+
+
+def next_stop(tracks: Sequence[Track], position: float, unit: str) -> float:
+    """Where a step of a replay leads: the next epoch, or the next span of any track."""
+    whole = math.floor(position + 1e-9) + 1.0
+    if unit == "epoch":
+        return whole
+    finer = [track.finer(position) for track in tracks if track.last_epoch > position]
+    return min([whole, *finer])
 
 
 def make_room(tracks: list[Track], count: int) -> list[Track]:

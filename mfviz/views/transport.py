@@ -139,12 +139,18 @@ class Transport:
         return list(range(0, total + 1, every))
 
     def _marks(self) -> list[list[Any]]:
-        """Where one of the pair ended before the other."""
-        return [
+        """Where one of the pair ended before the other, and where a setting was changed."""
+        ends = [
             [track.last_epoch, f"{track.letter} {track.history.status}", track.letter]
             for track in self.session.pair
             if track.history.ended and track.last_epoch < self.session.total
         ]
+        changes = [
+            [epoch, f"{track.letter} {words}", track.letter]
+            for track in self.session.pair
+            for epoch, words in track.changes
+        ]
+        return [*ends, *changes]
 
     def _speed_moved(self, event: Any) -> None:
         if not self._quiet:

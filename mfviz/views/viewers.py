@@ -18,7 +18,7 @@ from mfviz.experiments.run import Run
 from mfviz.experiments.store import RecordedRun, open_run
 from mfviz.plots import style
 from mfviz.telemetry.history import History
-from mfviz.views.host import Host, Ticker, here
+from mfviz.views.host import Host, Ticker, here, load_extension
 from mfviz.views.live import LiveFigure
 from mfviz.views.live_memory import LiveMemory
 from mfviz.views.live_rmse import LiveRMSE
@@ -53,6 +53,7 @@ class FigureViewer(pn.viewable.Viewer):
     def __init__(
         self, *runs: Source, theme: str = "light", host: Host | None = None, **options: Any
     ) -> None:
+        load_extension()
         super().__init__()
         if not 1 <= len(runs) <= len(style.LETTERS):
             raise ParameterError(
@@ -67,7 +68,11 @@ class FigureViewer(pn.viewable.Viewer):
             self._host = host or here()
             self._ticker = self._host.every(PERIOD_S, self._tick)
             self._host.on_close(self.close)
-            self._ticker.start()
+            if self._host.kind == "notebook":
+                # What is sent before the browser has drawn the figure would be lost for good.
+                self.figure.figure.on_change("inner_width", self._drawn)
+            else:
+                self._ticker.start()
 
     @property
     def following(self) -> bool:
@@ -105,12 +110,20 @@ class FigureViewer(pn.viewable.Viewer):
             self._live.append((run, history))
         return history
 
+    def _drawn(self, attr: str, old: int, new: int) -> None:
+        if new and self._ticker is not None and not self._over:
+            self._ticker.start()
+
+    @property
+    def _over(self) -> bool:
+        return all(history.ended for _, history in self._live)
+
     def _tick(self) -> None:
         for run, history in self._live:
             history.follow(run.log)
         with self._host.hold():
             self.figure.update()
-        if all(history.ended for _, history in self._live):
+        if self._over:
             self.close()
 
 

@@ -137,8 +137,9 @@ def test_a_result_is_saved_and_read_again(triple: Triple, tmp_path: Any) -> None
 
 
 def test_progress_goes_to_standard_error_only(
-    triple: Triple, capfd: pytest.CaptureFixture[str]
+    triple: Triple, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("mfviz.progress.DELAY_S", 0)
     mfviz.factorize(triple, **{**QUICK, "progress": True})
     out, err = capfd.readouterr()
     assert out == ""

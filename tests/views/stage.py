@@ -65,6 +65,10 @@ class FakeRun:
         self.asked.append("resume")
         self.status = "running"
 
+    def change(self, name: str, value: float) -> None:
+        """Note a changed setting."""
+        self.asked.append(f"{name} = {value:g}")
+
     def step(self, unit: str = "epoch") -> None:
         """Go on by one."""
         self.asked.append(f"step {unit}")

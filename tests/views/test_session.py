@@ -76,6 +76,22 @@ def test_a_changed_pace_reaches_live_runs_at_once():
     assert a.pace == b.pace == math.inf
 
 
+def test_an_edited_learning_rate_reaches_the_run_that_goes_on():
+    stage = Stage(solver="sgd", compare="als")
+    a, b = stage.run()
+    a.solver.key, b.solver.key = "sgd", "als"
+    a.play(1)
+    b.play(1)
+    stage.desk.edit(("A", "lr"), "0.011")
+    stage.desk.edit(("B", "lam"), "0.5")
+    stage.desk.edit(("both", "rank"), "3")
+    assert a.asked == ["lr = 0.011"]
+    assert b.asked == ["lam = 0.5"]
+    stage.desk.choose_solver("A", "hogwild")
+    stage.desk.edit(("A", "lr"), "0.02")
+    assert a.asked == ["lr = 0.011"], "the field belongs to another solver now"
+
+
 def test_scrubbing_shows_the_past_and_the_end_attaches_again():
     stage = Stage()
     a, b = stage.run()
