@@ -172,8 +172,8 @@ def _hogwild(events: Sequence[Event], spans: Sequence[Span]) -> Iterator[str]:
         yield f"{len(waits)} wait(s), the first of {waits[0].lane} in epoch {waits[0].epoch}"
 
 
-def _als(events: Sequence[Event], spans: Sequence[Span]) -> Iterator[str]:
-    """Both sides are never solved at the same time: items follow when all users are done."""
+def _alternating(events: Sequence[Event], spans: Sequence[Span]) -> Iterator[str]:
+    """Both sides never move at the same time: items follow when all users are done."""
     for epoch, own in _by_epoch(spans).items():
         users = [span.end_ns for span in own if span.name == "users"]
         items = [span.start_ns for span in own if span.name == "items"]
@@ -182,7 +182,8 @@ def _als(events: Sequence[Event], spans: Sequence[Span]) -> Iterator[str]:
 
 
 PROMISES: dict[str, Callable[[Sequence[Event], Sequence[Span]], Iterable[str]]] = {
-    "als": _als,
+    "als": _alternating,
+    "asgd": _alternating,
     "dsgd": _dsgd,
     "fpsgd": _fpsgd,
     "hogwild": _hogwild,
