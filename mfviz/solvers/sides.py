@@ -14,11 +14,23 @@ import numpy.typing as npt
 
 from mfviz.data.problem import Problem
 from mfviz.kernels.als import group_by_row
+from mfviz.kernels.metrics import squared_norms
 from mfviz.kernels.rows import begin_at
 from mfviz.solvers.base import Context, Factors
 from mfviz.telemetry.memory import MemoryPart
 
-__all__ = ["BARRIER", "ITEMS", "SIDES", "USERS", "Side", "Sweeper", "make_sides", "side_parts"]
+__all__ = [
+    "BARRIER",
+    "ITEMS",
+    "SIDES",
+    "USERS",
+    "Side",
+    "Sweeper",
+    "end_of_row",
+    "make_sides",
+    "penalty",
+    "side_parts",
+]
 
 SIDES = ("users", "items", "barrier", "loss")  # span names by tag; "loss" as in stochastic.py
 USERS, ITEMS, BARRIER = range(3)
@@ -80,6 +92,30 @@ def side_parts(n_users: int, n_items: int, nnz: int) -> list[MemoryPart]:
     ]
 
 
+def penalty(problem: Problem, factors: Factors, weighted: bool) -> float:
+    """Return the squared norms of all rows, each times its number of ratings if ``weighted``."""
+    train, norms = problem.train, 0.0
+    for X, count in ((factors.P, train.user_counts), (factors.Q, train.item_counts)):
+        norms += squared_norms(X, count if weighted else np.ones(len(X)))
+    return norms
+
+
+def end_of_row(indptr: npt.NDArray[np.int64], low: int, high: int) -> int:
+    """Return the end of the last row that ends by ``high``, or of the row that begins at ``low``.
+
+    Parameters
+    ----------
+    indptr : (rows + 1,) int64
+    low : int
+        Where a row begins.
+    high : int
+    """
+    if high >= indptr[-1]:
+        return int(indptr[-1])
+    row = int(begin_at(indptr, high + 1)) - 1  # last one that begins at or before
+    return int(indptr[row] if indptr[row] > low else indptr[row + 1])
+
+
 class Sweeper:
     """Sends the crew over a side in chunks, and draws each worker's wait for the last.
 
@@ -120,11 +156,8 @@ class Sweeper:
         while low < nnz:
             budget = min(self.context.chunk, max(1, int(self.ratings_per_ns * CALL_NS)))
             high = min(nnz, low + budget)
-            if self.whole_rows and high < nnz:
-                row = begin_at(side.indptr, high + 1) - 1  # last row that begins at or before
-                high = int(side.indptr[row])
-                if high <= low:
-                    high = int(side.indptr[row + 1])
+            if self.whole_rows:
+                high = end_of_row(side.indptr, low, high)
             began = time.monotonic_ns()
             self._call(side, low, high, kernel)
             if high - low > 10_000:
