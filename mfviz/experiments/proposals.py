@@ -38,7 +38,7 @@ FAMILIES = {
 }
 # The bold driver of DSGD's paper ends some 0.01 above a schedule that is tuned for the data.
 # A cycle of CCD goes less far than a solve of ALS.
-EXTRA = {"ccd": {"epochs": 25}, "dsgd": {"schedule": "exponential"}}
+EXTRA: dict[str, dict[str, Any]] = {"ccd": {"epochs": 25}, "dsgd": {"schedule": "exponential"}}
 
 SAMPLE = 10_000  # ratings that are looked at for whole numbers and spread
 MOVIELENS_STD = 1.12  # spread of the ratings that the rule was made on
