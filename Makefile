@@ -10,7 +10,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python -m
 BASE := $(VENV)/.base-installed
 DEV := $(VENV)/.dev-installed
-PIP := $(RUN) pip --disable-pip-version-check install --quiet --constraint constraints.txt
+PIP := $(RUN) pip --disable-pip-version-check install -qq --constraint constraints.txt
 
 .DEFAULT_GOAL := help
 .PHONY: help explore test browser lint format bench warm clean
@@ -63,8 +63,9 @@ clean:
 	find mfviz apps tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "mfviz needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1 || echo missing)." \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "mfviz needs Python 3.11 or newer; $(PYTHON) is" \
+	       "$$($(PYTHON) -V 2>/dev/null || echo missing)." \
 	       "Name another: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 2; }
 	@echo "Making the environment in $(VENV), once; this takes a minute or two ..."
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \

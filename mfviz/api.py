@@ -15,6 +15,7 @@ import numpy as np
 
 from mfviz.data.problem import Problem, split
 from mfviz.data.ratings import Ratings
+from mfviz.data.sniff import role
 from mfviz.errors import DataError, MfvizError
 from mfviz.experiments.result import Result
 from mfviz.experiments.run import Run
@@ -22,13 +23,6 @@ from mfviz.progress import watch
 from mfviz.solvers.base import Solver, solver_class
 
 __all__ = ["as_ratings", "factorize", "load", "make_solver"]
-
-# Column names that are recognised in a DataFrame, compared in lower case without "_" and " ".
-COLUMNS = {
-    "user": ("user", "userid", "uid", "u"),
-    "item": ("item", "itemid", "iid", "i", "movie", "movieid", "book", "bookid", "product"),
-    "rating": ("rating", "ratings", "r", "value", "score", "stars"),
-}
 
 
 def load(name_or_path: str | Path) -> Ratings:
@@ -161,21 +155,16 @@ def as_ratings(given: Any, name: str = "ratings") -> Ratings:
 
 def _columns(frame: Any) -> tuple[Any, Any, Any]:
     """Arrays of the columns user, item and rating of a DataFrame."""
-    names = {str(c).lower().replace("_", "").replace(" ", ""): c for c in frame.columns}
-    chosen = [
-        next((names[known] for known in spellings if known in names), None)
-        for spellings in COLUMNS.values()
-    ]
-    if None in chosen:
-        if len(frame.columns) != 3:
-            missing = [
-                role for role, column in zip(COLUMNS, chosen, strict=True) if column is None
-            ]
-            raise DataError(
-                f"ratings: found the columns {', '.join(map(str, frame.columns))}; none is "
-                f"recognised as {' or '.join(missing)}. Rename them to user, item and rating."
-            )
-        chosen = list(frame.columns)
+    found: dict[str, Any] = {}
+    for column in frame.columns:
+        found.setdefault(role(str(column)), column)
+    missing = [name for name in ("user", "item", "rating") if name not in found]
+    if missing and len(frame.columns) != 3:
+        raise DataError(
+            f"ratings: found the columns {', '.join(map(str, frame.columns))}; none is recognised "
+            f"as {' or '.join(missing)}. Rename them to user, item and rating."
+        )
+    chosen = frame.columns if missing else [found[name] for name in ("user", "item", "rating")]
     user, item, rating = (frame[column].to_numpy() for column in chosen)
     return user, item, rating
 

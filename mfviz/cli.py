@@ -102,6 +102,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.stdout.flush()
     except (click.Abort, KeyboardInterrupt):
         code = fail(130, "interrupted")
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        code = 2
     except click.ClickException as error:
         code = fail(2, error.format_message())
     except (MfvizError, OSError) as error:

@@ -15,8 +15,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from mfviz import browser as browsers
+
+# The same examples on each run, and no verdict on the speed of a busy machine.
+settings.register_profile("mfviz", deadline=None, derandomize=True)
+settings.load_profile("mfviz")
 
 ROOT = Path(__file__).resolve().parent.parent
 

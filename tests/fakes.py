@@ -200,40 +200,26 @@ def make_events(
     """
     clock = FakeClock()
     log = EventLog(run, clock=clock)
-    tell = log.append
-    tell(
-        RunStarted, schema=1, solver=solver, title=solver.upper(), params={"rank": 4, "lr": 0.05},
-        backend="cpu", device="a processor", problem="tiny", fingerprint="f" * 16, seed=0,
-        versions={"mfviz": "0"}, determinism="exact", model={"P": 4000, "Q": 2000},
-        shape={"users": 10, "items": 5, "train": 100 * workers, "test": 10, "set_aside": 1},
-    )  # fmt: skip
-    tell(Compiled, seconds=0.0)
-    tell(MemorySampled, place="rss", used_bytes=10**6, total_bytes=10**9)
-    tell(Allocated, place="host", name="P", bytes=4000, part="P")
-    tell(Allocated, place="host", name="Q", bytes=2000, part="Q")
+    _begin(log, solver, workers)
     length, eval_ns = round(epoch_ms * MS), round(epoch_ms * MS / 10)
     values = rmse or [1.0 + math.exp(-epoch) for epoch in range(epochs + 1)]
     for epoch in range(epochs + 1):
         if epoch:
             _epoch(log, clock, epoch, workers, length)
-        tell(EpochEnded, epoch=epoch, updates=100 * workers * epoch, solve_s=epoch * length / 1e9)
+        visits, solve_s = 100 * workers * epoch, epoch * length / 1e9
+        log.append(EpochEnded, epoch=epoch, updates=visits, solve_s=solve_s)
         since = clock()
         clock.now_ns += eval_ns
-        tell(
+        log.append(
             Evaluated, epoch=epoch, train_rmse=values[epoch] - 0.1, test_rmse=values[epoch],
             objective=100 * values[epoch], eval_s=(epoch + 1) * eval_ns / 1e9,
         )  # fmt: skip
         for worker in range(workers):
             _span(log, worker, "wait", since, clock(), epoch, reason="evaluate")
-        tell(MemorySampled, place="rss", used_bytes=10**6 + epoch, total_bytes=10**9)
+        log.append(MemorySampled, place="rss", used_bytes=10**6 + epoch, total_bytes=10**9)
     if end:
-        tell(Noticed, level="info", message="That was all.")
-        tell(Freed, place="host", name="P", bytes=4000, part="P")
-        tell(Freed, place="host", name="Q", bytes=2000, part="Q")
-        tell(
-            RunEnded, status=status, solve_s=epochs * length / 1e9,
-            eval_s=(epochs + 1) * eval_ns / 1e9, wall_s=clock() / 1e9,
-        )  # fmt: skip
+        times = {"solve_s": epochs * length / 1e9, "eval_s": (epochs + 1) * eval_ns / 1e9}
+        _end(log, status, wall_s=clock() / 1e9, **times)
     return log.read()[0]
 
 
@@ -242,6 +228,26 @@ def make_history(epochs: int = 3, workers: int = 2, **options: Any) -> History:
     history = History()
     history.feed(make_events(epochs, workers, **options))
     return history
+
+
+def _begin(log: EventLog, solver: str, workers: int) -> None:
+    log.append(
+        RunStarted, schema=1, solver=solver, title=solver.upper(), params={"rank": 4, "lr": 0.05},
+        backend="cpu", device="a processor", problem="tiny", fingerprint="f" * 16, seed=0,
+        versions={"mfviz": "0"}, determinism="exact", model={"P": 4000, "Q": 2000},
+        shape={"users": 10, "items": 5, "train": 100 * workers, "test": 10, "set_aside": 1},
+    )  # fmt: skip
+    log.append(Compiled, seconds=0.0)
+    log.append(MemorySampled, place="rss", used_bytes=10**6, total_bytes=10**9)
+    log.append(Allocated, place="host", name="P", bytes=4000, part="P")
+    log.append(Allocated, place="host", name="Q", bytes=2000, part="Q")
+
+
+def _end(log: EventLog, status: str, **times: float) -> None:
+    log.append(Noticed, level="info", message="That was all.")
+    log.append(Freed, place="host", name="P", bytes=4000, part="P")
+    log.append(Freed, place="host", name="Q", bytes=2000, part="Q")
+    log.append(RunEnded, status=status, **times)
 
 
 def _epoch(log: EventLog, clock: FakeClock, epoch: int, workers: int, length: int) -> None:

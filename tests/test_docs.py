@@ -7,6 +7,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -125,11 +126,20 @@ def test_readme_commands_have_options_that_exist() -> None:
     for words in lines:
         command = cli.get_command(context, words[1])
         assert command is not None
-        while hasattr(command, "commands"):
+        if hasattr(command, "commands") and len(words) > 2:
             command = command.commands[words[2]]
-            words = words[1:]
         options = {name for option in command.params for name in option.opts}
         assert {word for word in words if word.startswith("--")} <= options, words
+
+
+def test_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["result"].status == "done"
+    assert (tmp_path / "run.mfviz").is_file()
 
 
 def test_changelog_tells_of_this_version() -> None:

@@ -1,11 +1,11 @@
 """Workers on the CPU: a crew of threads, and the gate they pass between kernel calls.
 
-mfviz uses no parallel layer of Numba. Its kernels are serial, release the GIL and are run by a crew
-of Python threads, one a worker. Reasons: a run may have more workers than cores (four lanes teach
-more than two), the workers of a free-running solver go on while the coordinator looks at them, each
-worker has a lane of its own, and Numba's workqueue layer aborts the process when two parallel
-kernels meet. Barriers inside an epoch are taken inside the kernels (``kernels.simd``), because a
-barrier in Python costs a change of the GIL's owner.
+mfviz uses no parallel layer of Numba. Its kernels are serial, release the GIL and are run by a
+crew of Python threads, one a worker. Reasons: a run may have more workers than cores (four lanes
+teach more than two), the workers of a free-running solver go on while the coordinator looks at
+them, each worker has a lane of its own, and Numba's workqueue layer aborts the process when two
+parallel kernels meet. Barriers inside an epoch are taken inside the kernels (``kernels.strata``),
+because a barrier in Python costs a change of the GIL's owner.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+
+import numpy as np
 
 __all__ = ["Crew", "Gate", "cpu_count"]
 
@@ -25,9 +27,18 @@ def cpu_count() -> int:
 
 
 class Gate:
-    """Where workers wait while a run is paused, and learn that it is over."""
+    """Where workers wait while a run is paused, and learn that it is over.
+
+    Attributes
+    ----------
+    signal : (8,) int64
+        Element 0 is not 0 while workers are wanted at the gate. Kernels look at it now and then
+        and return, so that a call may be long: each return to Python asks for the interpreter's
+        lock, which a busy page may keep for 5 ms.
+    """
 
     def __init__(self) -> None:
+        self.signal = np.zeros(8, dtype=np.int64)
         self._changed = threading.Condition()
         self._open = True
         self._closed_for_good = False
@@ -51,11 +62,13 @@ class Gate:
         """Hold workers at their next pass."""
         with self._changed:
             self._open = self._closed_for_good
+            self.signal[0] = 1
 
     def open(self) -> None:
         """Let workers pass."""
         with self._changed:
             self._open = True
+            self.signal[0] = self._closed_for_good
             self._changed.notify_all()
 
     def dismiss(self) -> None:
@@ -76,8 +89,8 @@ class Crew:
 
     Notes
     -----
-    ``run`` is a barrier; ``start`` and ``wait`` let the coordinator look on meanwhile. An exception
-    in a worker is raised by ``wait`` once all have returned.
+    ``run`` is a barrier; ``start`` and ``wait`` let the coordinator look on meanwhile. An
+    exception in a worker is raised by ``wait`` once all have returned.
     """
 
     def __init__(self, workers: int, name: str = "mfviz") -> None:
@@ -143,7 +156,7 @@ class Crew:
         seen = 0
         while True:
             with self._lock:
-                self._lock.wait_for(lambda: self._round != seen)
+                self._lock.wait_for(lambda seen=seen: self._round != seen)  # type: ignore[misc]
                 seen, task = self._round, self._task
             if task is None:
                 return

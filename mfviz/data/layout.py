@@ -22,6 +22,7 @@ __all__ = ["WITHIN", "Grid", "grid"]
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
+MOST_BLOCKS = 4096  # along one side
 WITHIN = ("none", "random", "row", "col")
 
 
@@ -90,7 +91,7 @@ def grid(
     ----------
     ratings : Ratings
     rows, cols : int
-        At least 1. More blocks than users or items leave some empty.
+        From 1 to 4096. More blocks than users or items leave some empty.
     rng : numpy.random.Generator
         Draws one permutation of the users, one of the items, and for "random" one of the ratings,
         in this order; nothing where ``shuffle`` is off and ``sort_within`` is another.
@@ -98,9 +99,8 @@ def grid(
         Deal users and items at random; if off, blocks hold contiguous numbers (the teaching
         switch: sorted ids make unequal blocks).
     sort_within : str
-        Order inside each block: "none" keeps that of the source, "random" shuffles, "row" goes
-        user by user and "col" item by item (one factor row stays in cache, as in FPSGD); ties
-        keep the order of the source.
+        Order inside each block: "none" as in the source, "random" shuffled, "row" user by user
+        and "col" item by item (one factor row stays in cache, as in FPSGD), ties as in the source.
 
     Returns
     -------
@@ -109,19 +109,9 @@ def grid(
     Raises
     ------
     ParameterError
-        If a number of blocks or the order is none.
+        If a number of blocks or the order is out of bounds.
     """
-    if rows < 1 or cols < 1 or rows * cols > 1 << 32:
-        raise ParameterError(
-            f"a grid of {rows} x {cols} blocks is out of bounds; each side needs at least 1 and "
-            "no more than 65536.",
-            "grid",
-        )
-    if sort_within not in WITHIN:
-        raise ParameterError(
-            f"sort_within is {sort_within!r}; it must be one of {', '.join(WITHIN)}.",
-            "sort_within",
-        )
+    _check(rows, cols, sort_within)
     row_of_user = _deal(ratings.n_users, rows, rng if shuffle else None)
     col_of_item = _deal(ratings.n_items, cols, rng if shuffle else None)
     first = _before(ratings, sort_within, rng)
@@ -136,6 +126,20 @@ def grid(
     np.cumsum(np.bincount(block, minlength=rows * cols), out=offsets[1:])
     u, i, r = ratings.u[order], ratings.i[order], ratings.r[order]
     return Grid(rows, cols, offsets, order, u, i, r, row_of_user, col_of_item)
+
+
+def _check(rows: int, cols: int, sort_within: str) -> None:
+    if not (1 <= rows <= MOST_BLOCKS and 1 <= cols <= MOST_BLOCKS):
+        raise ParameterError(
+            f"a grid of {rows} x {cols} blocks is out of bounds; each side needs 1 to "
+            f"{MOST_BLOCKS}.",
+            "grid",
+        )
+    if sort_within not in WITHIN:
+        raise ParameterError(
+            f"sort_within is {sort_within!r}; it must be one of {', '.join(WITHIN)}.",
+            "sort_within",
+        )
 
 
 def _deal(count: int, blocks: int, rng: np.random.Generator | None) -> Int32:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from mfviz.errors import DataError
 
-__all__ = ["DELIMITERS", "NUMBER", "Dialect", "fields_of", "shown", "sniff"]
+__all__ = ["DELIMITERS", "NUMBER", "Dialect", "fields_of", "role", "shown", "sniff"]
 
 # In this order: where two separate the lines equally well, the earlier one is meant.
 DELIMITERS = {
@@ -160,16 +160,17 @@ def _is_comment(fields: list[str]) -> bool:
     )
 
 
-def _role(name: str) -> str:
+def role(name: str) -> str:
+    """Tell which of "user", "item" and "rating" a column of this name is; "" if none."""
     plain = re.sub(r"[^a-z0-9]", "", name.lower())
-    return next((role for role, names in ROLES.items() if plain in names), "")
+    return next((key for key, names in ROLES.items() if plain in names), "")
 
 
 def _is_header(fields: list[str]) -> bool:
     """Tell a header from a rating: it has no number, or names all three columns."""
     if len(fields) < 3:
         return False
-    if set(ROLES) <= {_role(name) for name in fields}:
+    if set(ROLES) <= {role(name) for name in fields}:
         return True
     return not any(NUMBER.fullmatch(f) or DECIMAL_COMMA.fullmatch(f) for f in fields)
 
@@ -178,10 +179,10 @@ def _roles(names: list[str]) -> tuple[tuple[int, int, int], bool]:
     """Find user, item and rating in a header; the rest is taken in order, and that is a guess."""
     found: dict[str, int] = {}
     for at, name in enumerate(names):
-        role = _role(name)
-        if role and role not in found:
-            found[role] = at
+        meant = role(name)
+        if meant and meant not in found:
+            found[meant] = at
     guessed = len(found) < len(ROLES)
     free = iter([at for at in range(len(names)) if at not in found.values()])
-    user, item, rating = (found[role] if role in found else next(free) for role in ROLES)
+    user, item, rating = (found[key] if key in found else next(free) for key in ROLES)
     return (user, item, rating), guessed

@@ -86,6 +86,7 @@ class Drive:
         self._reached = self._evaluated = -1  # last epoch that is over; that was evaluated
         self._read_at = 0.0
         self._paced_at, self._paced_progress = time.monotonic(), 0.0
+        self._pauses: list[tuple[int, int]] = []  # of this epoch, on the log's clock
         self._evaluating_since = 0  # ns, 0 while no evaluation goes on
         self._overflowed = False
 
@@ -93,6 +94,9 @@ class Drive:
         """Compile, train and tidy up; the log then lacks nothing but run-ended."""
         if not self._warm():
             return Outcome("stopped", "Stopped while the kernels were compiled.")
+        if not self._queue():
+            return Outcome("stopped", "Stopped before it began.")
+        self.log.append(Compiled, seconds=self.watch.seconds("compile"))
         self.watch.enter("setup")
         self.run.become("running")
         crew = Crew(self.solver.workers, f"mfviz-{self.run.id}")
@@ -107,17 +111,22 @@ class Drive:
     # --- before and after ------------------------------------------------------------------
 
     def _warm(self) -> bool:
-        """Wait for the kernels, and until all runs of the job have theirs; False on a stop."""
+        """Wait for the kernels; False on a stop."""
         found = warming(self.solver, self.run.backend)
         while not found.wait(0.05):
             if self.controls.stopping():
                 return False
-        self.watch.enter("queue")
-        self.run.baton.give(self.run, back_soon=True)
-        if not self.run.baton.take(self.run, self.controls.stopping):
-            return False
-        self.log.append(Compiled, seconds=self.watch.seconds("compile"))
         return True
+
+    def _queue(self) -> bool:
+        """Wait until the other runs of the job have their kernels too; False on a stop.
+
+        So nobody compiles while somebody else is timed.
+        """
+        self.watch.enter("queue")
+        self.run.become("queued")
+        self.run.baton.give(self.run, back_soon=True)
+        return self.run.baton.take(self.run, self.controls.stopping)
 
     def _context(self, crew: Crew) -> Context:
         kinds = {"allocated": Allocated, "freed": Freed}
@@ -161,9 +170,11 @@ class Drive:
                 raise RuntimeError(f"workers did not come back within {PATIENCE_S:g} s")
         finally:
             self.watch.enter("eval")
-            steps.close()  # type: ignore[attr-defined]
-            self._read(self._reached + 1)
-            self.context.ledger.close()
+            try:
+                steps.close()  # type: ignore[attr-defined]
+                self._read(self._reached + 1)
+            finally:
+                self.context.ledger.close()
 
     # --- at the checkpoints ----------------------------------------------------------------
 
@@ -206,6 +217,7 @@ class Drive:
         self._reached = checkpoint.epoch
         self.run.factors = self.context.factors
         self._read(checkpoint.epoch)
+        self._pauses.clear()
         self.log.append(
             EpochEnded,
             epoch=checkpoint.epoch,
@@ -302,21 +314,22 @@ class Drive:
         if controls.stopping():
             raise _Stopped
         self.run.become("running")
-        self._lanes_wait(since, "pause")
+        self._pauses.append(self._lanes_wait(since, "pause"))
         self._paced_at = time.monotonic()
         if self._evaluating_since:
             self._evaluating_since = time.monotonic_ns()
         self.watch.enter(phase)
         gate.open()
 
-    def _lanes_wait(self, since: int, reason: str, until: int = 0) -> None:
-        """Draw a stop of the whole run on every lane."""
+    def _lanes_wait(self, since: int, reason: str, until: int = 0) -> tuple[int, int]:
+        """Draw a stop of the whole run on every lane; return its start and end."""
         origin = self.log.origin_ns
         start, end = since - origin, (until or time.monotonic_ns()) - origin
         span = {"op": "wait", "name": reason, "reason": reason, "start_ns": start, "end_ns": end}
         lanes = range(self.solver.workers)
         rows = [{"lane": f"W{w}", "epoch": self.run.epoch, **span} for w in lanes]
         self.log.extend(Span, rows)
+        return start, end
 
     def _tell(self) -> None:
         """Log what the solver has told meanwhile."""
@@ -337,4 +350,4 @@ class Drive:
             self.log.append(Noticed, level="warning", message=message)
         batch = spans.take(self.log.origin_ns, epoch, self.context.names)
         if batch is not None:
-            self.log.append_spans(batch)
+            self.log.append_spans(batch.without(self._pauses) if self._pauses else batch)

@@ -3,9 +3,10 @@
 The solver yields checkpoints; the run owns everything in between: the clock, evaluation, pauses,
 the pace, changed settings, the divergence rule and the events. The state machine is::
 
-    queued -> warming -> running <-> paused -> done | stopped | diverged | failed
+    queued <-> warming, queued -> running <-> paused -> done | stopped | diverged | failed
 
-and a run may be stopped or fail in any state. Whatever happens, its last event is run-ended.
+(a warm run queues once more, until every run of its job is warm: nobody compiles while somebody
+else is timed). A run may be stopped or fail in any state; its last event is always run-ended.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ __all__ = ["ENDED", "Run"]
 
 ENDED = frozenset({"done", "stopped", "diverged", "failed"})
 LEGAL = {
-    "queued": {"warming", "stopped", "failed"},
-    "warming": {"running", "stopped", "failed"},
+    "queued": {"warming", "running", "stopped", "failed"},
+    "warming": {"queued", "stopped", "failed"},
     "running": {"paused"} | ENDED,
     "paused": {"running"} | ENDED,
 }

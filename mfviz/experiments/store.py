@@ -9,6 +9,7 @@ import io
 import os
 import re
 import shutil
+import tempfile
 import time
 import zipfile
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ from mfviz.telemetry.log import EVENTS_FILE, EventLog
 __all__ = ["RecordedRun", "copy_log", "new_folder", "open_run", "pack", "prune", "runs_dir"]
 
 KEEP = 50  # run folders that stay
-LIMIT_BYTES = 4 << 30  # most that is read of a file's events or of one of its arrays
+LIMIT_BYTES = 1 << 30  # most that is read of a file's events or of one of its arrays
 FOLDER_NAME = re.compile(r"\d{8}-\d{6}-[\w-]+")
 ARRAY_NAME = re.compile(r"\w+")
 TORN = "The last line of the run's file was incomplete and is left out; the rest is intact."
@@ -48,10 +49,18 @@ def new_folder(run_id: str) -> Path:
     ----------
     run_id : str
         Part of the folder's name, after the time.
+
+    Returns
+    -------
+    Path
+        In :func:`runs_dir`, or among the temporary files where that cannot be written.
     """
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{re.sub(r'[^A-Za-z0-9_-]', '_', run_id)}"
     folder = runs_dir() / name
-    folder.mkdir(parents=True)
+    try:
+        folder.mkdir(parents=True)
+    except OSError:  # a home that is read-only or full is no reason not to run
+        return Path(tempfile.mkdtemp(prefix="mfviz-run-"))
     prune(keep=KEEP)
     return folder
 
@@ -230,5 +239,9 @@ def _open(path: Path, name: str) -> BinaryIO:
 
 
 def _last_written(folder: Path) -> float:
-    events = folder / EVENTS_FILE
-    return (events if events.exists() else folder).stat().st_mtime
+    for path in (folder / EVENTS_FILE, folder):
+        try:
+            return path.stat().st_mtime
+        except OSError:  # without events, or removed by another process just now
+            continue
+    return 0.0

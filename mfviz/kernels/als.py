@@ -43,6 +43,13 @@ PIVOT, TINY = 1e-9, 1e-30  # pivots of features that are 0 in all items: what is
 
 
 @numba.njit(nogil=True, cache=True)
+def _clear(a, count):
+    """Set the first ``count`` numbers to 0 (assigning to a slice takes seconds to compile)."""
+    for k in range(count):
+        a[k] = 0
+
+
+@numba.njit(nogil=True, cache=True)
 def group_by_row(row, col, r, indptr, index, value):
     """Group ratings by row with a counting sort that keeps their order.
 
@@ -55,7 +62,7 @@ def group_by_row(row, col, r, indptr, index, value):
     index : (nnz,) int32, written
     value : (nnz,) float32, written
     """
-    indptr[:] = 0
+    _clear(indptr, len(indptr))
     for t in range(len(row)):
         indptr[row[t] + 1] += 1
     for k in range(1, len(indptr)):
@@ -119,8 +126,8 @@ def _substitute(A, w, b):
 def _solve_primal(old, Y, index, r, first, n, ridge, A, b, floors, packed):
     """Leave in ``b`` the features of a row with ``n`` ratings, by an f x f system."""
     f = Y.shape[1]
-    A[: f * f] = 0.0
-    b[:f] = 0.0
+    _clear(A, f * f)
+    _clear(b, f)
     for start in range(first, first + n, BLOCK):
         count = min(BLOCK, first + n - start)
         for t in range(count):
@@ -147,8 +154,8 @@ def _solve_dual(Y, index, r, first, n, w, ridge, A, b, floors, packed):
     the dual form contradict each other where those of the primal form are only undetermined.
     """
     f = Y.shape[1]
-    A[: w * w] = 0.0
-    packed[: BLOCK * w] = np.float32(0.0)
+    _clear(A, w * w)
+    _clear(packed, BLOCK * w)
     for start in range(0, f, BLOCK):
         count = min(BLOCK, f - start)
         for t in range(n):
@@ -164,12 +171,14 @@ def _solve_dual(Y, index, r, first, n, w, ridge, A, b, floors, packed):
     _factor(A, w, floors)
     _substitute(A, w, b)
     alpha = floors
-    alpha[:n] = b[:n]
-    b[:f] = 0.0
+    for t in range(n):
+        alpha[t] = b[t]
+    _clear(b, f)
     for t in range(n):
         y = Y[index[first + t]]
+        weight = alpha[t]
         for j in range(f):
-            b[j] += alpha[t] * y[j]
+            b[j] += weight * y[j]
     return True
 
 
@@ -180,7 +189,7 @@ def _solve_row(X, u, Y, indptr, index, r, lam, weighted, A, b, floors, packed):
     n = indptr[u + 1] - first
     f = Y.shape[1]
     if n == 0:
-        X[u] = np.float32(0.0)
+        _clear(X[u], f)
         return
     ridge = lam * n if weighted else lam
     w = (n + COLS_F32 - 1) // COLS_F32 * COLS_F32
@@ -215,11 +224,7 @@ def solve_rows(
     lam : float
     weighted : bool
         ``ridge = lam n_u`` (ALS-WR), else ``lam``.
-    A : (f f,) float64
-        Workspace of this worker.
-    vectors : (2, f) float64
-        Workspace of this worker.
-    packed : (BLOCK f,) float32
+    A, vectors, packed : (f f,) float64, (2, f) float64, (BLOCK f,) float32
         Workspace of this worker.
     ends : (workers, 8) int64
         Column 0 receives when this worker came to its end.

@@ -200,7 +200,7 @@ def _release(s, block):
 
 @numba.njit(nogil=True, cache=True)
 def fpsgd_until(
-    ratings, offsets, s, worker, most, most_ns, P, Q, GP, GQ, rates, rows, fill
+    ratings, offsets, s, worker, most, most_ns, signal, P, Q, GP, GQ, rates, rows, fill
 ):  # fmt: skip
     """Take and visit blocks until the iteration's quota is given out or the time is up.
 
@@ -213,6 +213,8 @@ def fpsgd_until(
     worker : int
     most, most_ns : int
         Ratings and time after which the call returns; a block in hand is kept for the next call.
+    signal : (8,) int64
+        The call returns, too, where element 0 is not 0; see :class:`mfviz.backends.host.Gate`.
     P, Q, GP, GQ, rates
         As in :func:`visit_block`.
     rows, fill
@@ -225,32 +227,32 @@ def fpsgd_until(
     """
     begin = simd.clock_ns()
     now, visited, d = begin, 0, s.keys.shape[0]
-    waiting = np.int64(-1)
-    while visited < most and now - begin < most_ns:
+    waiting, until = np.int64(-1), begin + most_ns
+    while visited < most and now < until:
         if s.held[worker, 0] < 0:
             released = simd.atomic_load(s.shared, RELEASED)
             block = _take(s, worker)
             if block == NONE_FREE:
                 waiting = now if waiting < 0 else waiting
-                now = _await_release(s.shared, released, begin + most_ns)
+                now = _await_release(s.shared, released, until, signal)
+                until = now if simd.atomic_load(signal, 0) != 0 else until
                 continue
-            _end_wait(waiting, rows, fill, worker)
+            now = _end_wait(waiting, rows, fill, worker)
             waiting = np.int64(-1)
             if block == NONE_LEFT:
                 return visited if visited > 0 else -1
             s.held[worker, 0], s.held[worker, 1] = block, offsets[block]
         block, at = s.held[worker, 0], s.held[worker, 1]
-        end, came, start = offsets[block + 1], at, simd.clock_ns()
-        now = start
-        while at < end and visited < most and now - begin < most_ns:
+        end, came, start = offsets[block + 1], at, now
+        while at < end and visited < most and now < until:
             stop = min(at + _SEGMENT, end, at + most - visited)
             visit_block(ratings, at, stop, P, Q, GP, GQ, rates)
             visited += stop - at
             at, now = stop, simd.clock_ns()
+            if simd.atomic_load(signal, 0) != 0:
+                until = now
         row, col = block // d, block % d
-        spans.write_span(
-            rows, fill, worker, start, now, spans.KERNEL, at - came, row, col, spans.NO_REASON, 0
-        )
+        spans.write_span(rows, fill, worker, start, now, spans.KERNEL, at - came, row, col, 0, 0)
         s.held[worker, 1] = at
         if at == end:
             s.held[worker, 0] = -1
@@ -260,10 +262,14 @@ def fpsgd_until(
 
 
 @numba.njit(nogil=True, cache=True)
-def _await_release(shared, released, until):
-    """Spin until another block is released, or until a time; return the time."""
+def _await_release(shared, released, until, signal):
+    """Spin until another block is released, a time or a signal; return the time."""
     tries, now = 0, simd.clock_ns()
-    while simd.atomic_load(shared, RELEASED) == released and now < until:
+    while (
+        simd.atomic_load(shared, RELEASED) == released
+        and now < until
+        and simd.atomic_load(signal, 0) == 0
+    ):
         tries += 1
         if tries < 200:
             simd.pause()
@@ -275,8 +281,8 @@ def _await_release(shared, released, until):
 
 @numba.njit(nogil=True, cache=True)
 def _end_wait(since, rows, fill, worker):
-    """Write the wait that began at ``since``, if there was one (-1: none)."""
-    if since < 0:
-        return
+    """Write the wait that began at ``since``, if there was one (-1: none); return the time."""
     end, none, why = simd.clock_ns(), spans.NO_BLOCK, spans.NO_FREE_BLOCK
-    spans.write_span(rows, fill, worker, since, end, spans.WAIT, 0, none, none, why, 2)
+    if since >= 0:
+        spans.write_span(rows, fill, worker, since, end, spans.WAIT, 0, none, none, why, 2)
+    return end

@@ -93,13 +93,15 @@ def sgd(ratings, start, stop, P, Q, bu, bi, rates):
 
 
 @numba.njit(nogil=True, cache=True)
-def sgd_until(ratings, start, stop, most_ns, rows, fill, worker, P, Q, bu, bi, rates):
-    """Visit records from ``start`` on until ``stop`` or until the time is up; write one span.
+def sgd_until(ratings, start, stop, most_ns, signal, rows, fill, worker, P, Q, bu, bi, rates):
+    """Visit records from ``start`` on until ``stop``, the time or a signal; write one span.
 
     Parameters
     ----------
     most_ns : int
         Time after which no further segment is begun; at least one is done.
+    signal : (8,) int64
+        The same for an element 0 that is not 0; see :class:`mfviz.backends.host.Gate`.
     ratings, start, stop, P, Q, bu, bi, rates
         As in :func:`sgd`.
     rows, fill, worker
@@ -116,14 +118,16 @@ def sgd_until(ratings, start, stop, most_ns, rows, fill, worker, P, Q, bu, bi, r
         ahead = min(at + _SEGMENT, stop)
         sgd(ratings, at, ahead, P, Q, bu, bi, rates)
         at, now = ahead, simd.clock_ns()
+        if simd.atomic_load(signal, 0) != 0:
+            break
     none = spans.NO_BLOCK
     spans.write_span(rows, fill, worker, begin, now, spans.KERNEL, at - start, none, none, 0, 0)
     return at
 
 
 @numba.njit(nogil=True, cache=True)
-def shuffle_until(ratings, start, stop, seed, high, most_ns, rows, fill, worker):
-    """Go on with a shuffle of records ``start`` to ``stop`` until it or the time is over.
+def shuffle_until(ratings, start, stop, seed, high, most_ns, signal, rows, fill, worker):
+    """Go on with a shuffle of records ``start`` to ``stop`` until its end, the time or a signal.
 
     Parameters
     ----------
@@ -132,7 +136,8 @@ def shuffle_until(ratings, start, stop, seed, high, most_ns, rows, fill, worker)
     seed : uint64
     high : int
         Steps that are left; ``stop - start`` at first.
-    most_ns : int
+    most_ns, signal
+        As in :func:`sgd_until`.
     rows, fill, worker
         As in :func:`mfviz.kernels.spans.write_span`; the span has tag 1.
 
@@ -146,6 +151,8 @@ def shuffle_until(ratings, start, stop, seed, high, most_ns, rows, fill, worker)
         low = max(high - _SEGMENT, 0)
         shuffle(ratings, start, seed, high, low)
         high, now = low, simd.clock_ns()
+        if simd.atomic_load(signal, 0) != 0:
+            break
     none = spans.NO_BLOCK
     spans.write_span(rows, fill, worker, begin, now, spans.HOST, 0, none, none, 0, 1)
     return high

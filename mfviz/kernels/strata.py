@@ -94,28 +94,31 @@ def run_steps(
     """
     d = schedule.shape[1]
     for s in range(first, last):
-        stratum, low, high = steps[s, 0], steps[s, 3], steps[s, 4]
         for row in range(steps[s, 1], steps[s, 2]):
-            if row % workers != worker:
-                continue
-            col = schedule[stratum, row]
-            block = row * d + col
-            count = offsets[block + 1] - offsets[block]
-            begin = simd.clock_ns()
-            if low == 0 and seed != 0 and count > 1:
-                shuffle(ratings, offsets[block], part_seed(seed, block), count, 0)
-                now = simd.clock_ns()
-                spans.write_span(
-                    rows, fill, worker, begin, now, spans.HOST, 0, row, col, spans.NO_REASON, 1
-                )
-                begin = now
-            if low < count:
-                stop = min(high, count)
-                sgd(ratings, offsets[block] + low, offsets[block] + stop, P, Q, bu, bi, rates)
-                spans.write_span(
-                    rows, fill, worker, begin, simd.clock_ns(), spans.KERNEL, stop - low,
-                    row, col, spans.NO_REASON, 0,
-                )  # fmt: skip
+            if row % workers == worker:
+                block = row * d + schedule[steps[s, 0], row]
+                if steps[s, 3] == 0 and seed != 0:
+                    _shuffle_block(ratings, offsets, block, seed, d, rows, fill, worker)
+                start = offsets[block] + steps[s, 3]
+                stop = min(offsets[block] + steps[s, 4], offsets[block + 1])
+                if start < stop:
+                    begin = simd.clock_ns()
+                    sgd(ratings, start, stop, P, Q, bu, bi, rates)
+                    spans.write_span(
+                        rows, fill, worker, begin, simd.clock_ns(), spans.KERNEL, stop - start,
+                        row, block % d, spans.NO_REASON, 0,
+                    )  # fmt: skip
         if waits and steps[s, 5] != 0:
             barriers += 1
             barrier(counter, barriers * workers, rows, fill, worker)
+
+
+@numba.njit(nogil=True, cache=True)
+def _shuffle_block(ratings, offsets, block, seed, d, rows, fill, worker):
+    """Shuffle one block of a d x d grid in place; write a span where there is work to do."""
+    begin, count = simd.clock_ns(), offsets[block + 1] - offsets[block]
+    if count < 2:
+        return
+    shuffle(ratings, offsets[block], part_seed(seed, block), count, 0)
+    row, col, end = block // d, block % d, simd.clock_ns()
+    spans.write_span(rows, fill, worker, begin, end, spans.HOST, 0, row, col, spans.NO_REASON, 1)

@@ -12,21 +12,23 @@ import numpy.typing as npt
 from mfviz.plots import style
 from mfviz.plots.base import Columns, Plot
 from mfviz.plots.scale import nice
+from mfviz.telemetry.events import Span
 from mfviz.telemetry.history import STOPS, History
 
 __all__ = [
     "CUT_MS",
     "STOPS",
+    "BusyClock",
     "BusyTime",
     "Timeline",
-    "busy_time",
-    "epoch_ends",
+    "span_words",
     "wait_words",
     "window_ms",
 ]
 
 CUT_MS = 1.0  # gaps longer than this, in which no lane has a span, are cut out
-NEVER = -1e15  # ms; a time before all others
+NEVER = -1e9  # ms; before all others, and near enough to interpolate from without loss
+SIDES = ("users", "items")
 WAITS = {
     "barrier": "barrier",
     "no-free-block": "no free block",
@@ -138,44 +140,74 @@ class BusyTime:
         """Busy time of recorded times, in ms before now (negative)."""
         return np.interp(np.asarray(ms, dtype=np.float64), self.recorded, self.busy)
 
+    def recorded_at(self, busy: float) -> float:
+        """Recorded ms, the earliest, of a busy time before now."""
+        return float(np.interp(busy, self.busy, self.recorded))
 
-def busy_time(start_ms: Floats, end_ms: Floats, cut_ms: float = CUT_MS) -> BusyTime:
-    """Cut out the time in which no lane of a run has a span.
+
+class BusyClock:
+    """Tells busy time while spans arrive, at a cost that does not grow with their number.
+
+    Time is busy while any lane has a span that is not one of :data:`STOPS`, and in gaps that are
+    not longer than ``cut_ms``: those belong to the solver's own overhead.
 
     Parameters
     ----------
-    start_ms, end_ms : (k,) float64
-        Spans in any order, without those of :data:`STOPS`.
     cut_ms : float
-        Shorter gaps are kept: they belong to the solver's own overhead.
-    """
-    if not len(start_ms):
-        return BusyTime(np.array([NEVER, 0.0]), np.array([NEVER, 0.0]))
-    order = np.argsort(start_ms, kind="stable")
-    start, reach = start_ms[order], np.maximum.accumulate(end_ms[order])
-    opens = np.flatnonzero(start[1:] - reach[:-1] > cut_ms) + 1
-    starts = np.concatenate([start[:1], start[opens]])
-    stops = np.concatenate([reach[opens - 1], reach[-1:]])
-    length = np.cumsum(stops - starts)
-    recorded = np.column_stack([starts, stops]).ravel()
-    busy = np.column_stack([length - (stops - starts), length]).ravel() - length[-1]
-    # what ended before the first of these spans lies to their left, at full length
-    early = NEVER - recorded[0] + busy[0]
-    return BusyTime(np.concatenate([[NEVER], recorded]), np.concatenate([[early], busy]))
+        Longer gaps are cut out.
+    keep : int
+        Busy intervals to remember; before them nothing is cut out.
 
-
-def epoch_ends(end_ms: Floats, epoch: Floats) -> Floats:
-    """Recorded ms at which each epoch did its last work, in order.
-
-    Parameters
+    Attributes
     ----------
-    end_ms, epoch : (k,) float64
-        Spans of work, waits left out.
+    epoch_ends : dict of int to float
+        Recorded ms at which each epoch did its last work, in order of epochs.
     """
-    names, index = np.unique(epoch, return_inverse=True)
-    last = np.full(len(names), -np.inf)
-    np.maximum.at(last, index, end_ms)
-    return last
+
+    def __init__(self, cut_ms: float = CUT_MS, keep: int = 100) -> None:
+        self._cut_ms, self._keep = cut_ms, keep
+        self._start = self._stop = np.empty(0)
+        self._seen = 0
+        self.epoch_ends: dict[int, float] = {}
+
+    def follow(self, spans: Sequence[Span]) -> bool:
+        """Take in what was appended to ``spans``; return whether anything was."""
+        if len(spans) < self._seen:  # the run was scrubbed back: begin anew
+            self._start = self._stop = np.empty(0)
+            self._seen = 0
+            self.epoch_ends.clear()
+        fresh = [s for s in spans[self._seen :] if s.reason not in STOPS]
+        changed = len(spans) > self._seen
+        self._seen = len(spans)
+        if fresh:
+            self._take(np.array([(s.start_ns, s.end_ns) for s in fresh], dtype=np.float64) / 1e6)
+        for span in fresh:
+            if span.op != "wait":
+                end = max(self.epoch_ends.get(span.epoch, 0.0), span.end_ns / 1e6)
+                self.epoch_ends[span.epoch] = end
+        for epoch in sorted(self.epoch_ends)[: -self._keep]:
+            del self.epoch_ends[epoch]
+        return changed
+
+    def _take(self, times: Floats) -> None:
+        """Join spans to the intervals; the order in which they come does not matter."""
+        start = np.concatenate([self._start, times[:, 0]])
+        order = np.argsort(start, kind="stable")
+        start = start[order]
+        reach = np.maximum.accumulate(np.concatenate([self._stop, times[:, 1]])[order])
+        opens = np.flatnonzero(start[1:] - reach[:-1] > self._cut_ms) + 1
+        self._start = np.concatenate([start[:1], start[opens]])[-self._keep :]
+        self._stop = np.concatenate([reach[opens - 1], reach[-1:]])[-self._keep :]
+
+    def busy_time(self) -> BusyTime:
+        """Return the map as it is now."""
+        if not len(self._start):
+            return BusyTime(np.array([NEVER, 0.0]), np.array([NEVER, 0.0]))
+        length = np.cumsum(self._stop - self._start)
+        recorded = np.column_stack([self._start, self._stop]).ravel()
+        busy = np.column_stack([length - (self._stop - self._start), length]).ravel() - length[-1]
+        early = NEVER - recorded[0] + busy[0]
+        return BusyTime(np.concatenate([[NEVER], recorded]), np.concatenate([[early], busy]))
 
 
 def window_ms(busy: Sequence[float], epochs: Sequence[float]) -> float:
@@ -199,6 +231,24 @@ def window_ms(busy: Sequence[float], epochs: Sequence[float]) -> float:
         return nice(longest or 1.0)
     wanted = max(2.5 * min(found), min(1.1 * max(found), 5.0 * min(found)))
     return nice(min(wanted, longest) if longest > 0 else wanted)
+
+
+def span_words(name: str, block: str, reason: str = "") -> tuple[str, ...]:
+    """What may stand in a rectangle, longest first.
+
+    Parameters
+    ----------
+    name, block, reason : str
+        Of the span; half-sweeps are named after their side and their blocks are ranges of rows,
+        the end excluded.
+    """
+    if reason:
+        return (wait_words(reason),)
+    if block and name in SIDES:
+        start, _, end = block.partition(",")
+        rows = f"{int(start) + 1}–{end}" if start.isdigit() and end else block
+        return (f"{name} {rows}", rows)
+    return (block or name,)
 
 
 def wait_words(reason: str) -> str:

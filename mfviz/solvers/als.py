@@ -23,7 +23,7 @@ __all__ = ["ALS"]
 
 NAMES = ("users", "items", "barrier")
 USERS, ITEMS, BARRIER = range(3)
-CHUNK_FLOPS = 4e8  # multiply-adds a core between two checkpoints: about 20 ms
+CHUNK_FLOPS = 3e8  # multiply-adds a core between two checkpoints: 10 to 30 ms
 GRABS = 16  # portions of a chunk that each worker takes on average
 
 
@@ -61,9 +61,9 @@ class ALS(Solver):
     Reproducibility: exact to the last bit, whatever the workers and chunks; a row has one writer
     and reads only the other side.
 
-    Checkpoints lie at least one row apart: at rank 1000 and more a row with as many ratings takes
-    longer than the usual 50 ms. How singular systems are solved (``lam = 0``) is told in
-    :mod:`mfviz.kernels.als`.
+    Checkpoints lie at least one row apart: one row of 10^5 ratings at rank 256, or of a thousand
+    at rank 1000, takes longer than the usual 50 ms. What happens to singular systems (``lam = 0``)
+    is told in :mod:`mfviz.kernels.als`.
     """
 
     key = "als"

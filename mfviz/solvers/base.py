@@ -212,7 +212,9 @@ class Solver(param.Parameterized):
             try:
                 known[name]._validate(value)
             except (ValueError, TypeError):
-                raise ParameterError(f"{name} is {value!r}; {expected(known[name])}.", name) from None
+                raise ParameterError(
+                    f"{name} is {value!r}; {expected(known[name])}.", name
+                ) from None
         return cls(**settings)
 
     def settings(self) -> dict[str, Any]:
@@ -229,21 +231,19 @@ class Solver(param.Parameterized):
         """Return "exact", "exact at N workers" or "statistical" for these settings."""
         raise NotImplementedError
 
-    def memory(
-        self, n_users: int, n_items: int, nnz: int, backend: str = "cpu"
-    ) -> MemoryModel:
+    def memory(self, n_users: int, n_items: int, nnz: int, backend: str = "cpu") -> MemoryModel:
         """Predict what :meth:`iterate` will hold for ``nnz`` training ratings."""
         raise NotImplementedError
 
     def iterate(self, problem: Problem, context: Context) -> Iterator[Checkpoint]:
-        """Train: set up, yield ("epoch", 0), then work and yield; one ("epoch", e) ends each epoch.
+        """Train: set up, yield ("epoch", 0), then work and yield.
 
-        No update is made before the first checkpoint.
+        One ("epoch", e) ends each epoch; no update is made before the first checkpoint.
         """
         raise NotImplementedError
 
     def objective(self, problem: Problem, factors: Factors, squared_error: float) -> float:
-        """Return the value that this solver minimises, given the training sum of squared errors."""
+        """Return the value that this solver minimises, given its training sum of squares."""
         raise NotImplementedError
 
 
@@ -255,6 +255,8 @@ def expected(parameter: param.Parameter) -> str:
         return "it must be true or false"
     kind = "a whole number" if isinstance(parameter, param.Integer) else "a number"
     low, high = getattr(parameter, "bounds", None) or (None, None)
+    if low is not None and low == high:
+        return f"it must be {low:g}"
     if low is not None and high is not None:
         return f"it must be {kind} from {low:g} to {high:g}"
     return f"it must be {kind}"

@@ -12,7 +12,16 @@ from mfviz.data.problem import Problem
 from mfviz.kernels.fpsgd import SLOW, RowRates, Scheduler, fpsgd_until
 from mfviz.solvers.base import Card, Checkpoint, Context, Factors, Solver
 from mfviz.solvers.init import INITS, make_factors, memory_parts
-from mfviz.solvers.stochastic import FREE_NS, NAMES, draw_seed, free_run, pack, weighted_norms
+from mfviz.solvers.stochastic import (
+    FREE_NS,
+    NAMES,
+    SOLO_NS,
+    draw_seed,
+    free_run,
+    gate_signal,
+    pack,
+    weighted_norms,
+)
 from mfviz.telemetry.events import BlockTaken
 from mfviz.telemetry.memory import MemoryModel, MemoryPart
 
@@ -153,6 +162,8 @@ class _Blocks:
         self.scheduler = _scheduler(tables, d, workers, seed)
         self.visited = np.zeros(workers, dtype=np.int64)
         self.finished = np.zeros(workers, dtype=np.int64)  # when each worker found nothing left
+        self.signal = gate_signal(context)
+        self.most_ns = FREE_NS if workers > 1 else SOLO_NS
         self.first = True
         room = context.spans.rows.shape[1] // 2  # an iteration's spans are read at its end only
         self.most = max(context.chunk, problem.train.nnz // room + 1)
@@ -178,7 +189,8 @@ class _Blocks:
         """Make one kernel call for a worker; False when no block is left for it."""
         spans, model = self.context.spans, self.factors
         visits = fpsgd_until(
-            self.records, self.offsets, self.scheduler, worker, self.most, FREE_NS,
+            self.records, self.offsets, self.scheduler, worker,
+            self.most, self.most_ns, self.signal,
             model.P, model.Q, self.GP, self.GQ, self._rates(), spans.rows, spans.fill,
         )  # fmt: skip
         if visits < 0:

@@ -11,7 +11,16 @@ from mfviz.data.problem import Problem
 from mfviz.kernels.order import part_seed, shuffle
 from mfviz.kernels.sgd import sgd_until, shuffle_until
 from mfviz.solvers.base import Card, Checkpoint, Context, Factors
-from mfviz.solvers.stochastic import FREE_NS, BiasedSolver, Records, draw_seed, free_run, pack
+from mfviz.solvers.stochastic import (
+    FREE_NS,
+    SOLO_NS,
+    BiasedSolver,
+    Records,
+    draw_seed,
+    free_run,
+    gate_signal,
+    pack,
+)
 from mfviz.telemetry.memory import MemoryModel
 
 __all__ = ["Hogwild"]
@@ -95,6 +104,8 @@ class _Shares:
         self.factor = 1.0
         room = context.spans.rows.shape[1] // 2  # an epoch's spans are read at its end only
         self.most = max(context.chunk, len(records) // room + 1)
+        self.signal = gate_signal(context)
+        self.most_ns = FREE_NS if workers > 1 else SOLO_NS
 
     @property
     def visits(self) -> int:
@@ -112,7 +123,7 @@ class _Shares:
     def step(self, worker: int) -> bool:
         """Make one kernel call for a worker; False when its share is done."""
         first, last, spans = self.ends[worker], self.ends[worker + 1], self.context.spans
-        lane = (FREE_NS, spans.rows, spans.fill, worker)
+        lane = (self.most_ns, self.signal, spans.rows, spans.fill, worker)
         at, left = self.at[worker], self.unshuffled[worker]
         if left:
             seed = np.uint64(part_seed(self.seed, worker))

@@ -4,8 +4,9 @@ A solver declares ``init`` (one of :data:`INITS`) and ``init_scale``:
 
 - *normal*: N(0, 1) times the scale, for models that carry the mean in ``mu`` and biases;
 - *uniform*: U[0, 1) times the scale times sqrt(1 / rank), as LIBMF and cuMF_SGD draw them;
-- *positive*: U[0, 2) times the scale times sqrt(mean / rank), so that at scale 1 predictions start
-  at the mean rating, for models without a constant part.
+- *positive*: U[0, 2) times the scale times sqrt(|mean| / rank), so that at scale 1 predictions
+  start at the mean rating (or its mirror image), for models without a constant part. A mean of 0
+  counts as 1: factors of zero would be a start that ALS never leaves.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def draw(
     width = {
         "normal": scale,
         "uniform": scale * np.sqrt(1.0 / rank),
-        "positive": scale * 2.0 * np.sqrt(max(mean, 0.0) / rank),
+        "positive": scale * 2.0 * np.sqrt((abs(mean) or 1.0) / rank),
     }[kind]
     A[:, rank:] = 0.0
     step = max(1, _BLOCK // rank)

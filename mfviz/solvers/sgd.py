@@ -10,7 +10,7 @@ from mfviz.data.problem import Problem
 from mfviz.kernels.order import shuffle
 from mfviz.kernels.sgd import sgd_until, shuffle_until
 from mfviz.solvers.base import Card, Checkpoint, Context
-from mfviz.solvers.stochastic import SOLO_NS, BiasedSolver, draw_seed, pack
+from mfviz.solvers.stochastic import OPEN, SOLO_NS, BiasedSolver, draw_seed, pack
 from mfviz.telemetry.memory import MemoryModel
 
 __all__ = ["SGD"]
@@ -65,7 +65,7 @@ class SGD(BiasedSolver):
         train, spans = problem.train, context.spans
         records = pack(context.ledger, train.u, train.i, train.r)
         model = (factors.P, factors.Q, factors.bu, factors.bi)
-        lane = (SOLO_NS, spans.rows, spans.fill, 0)
+        lane = (SOLO_NS, OPEN, spans.rows, spans.fill, 0)
         total, updates = train.nnz, 0
         shuffle(records, 0, draw_seed(order_rng), total, 0)
         list(self.judge(schedule, problem, context, Checkpoint("chunk", 0, 0)))

@@ -26,17 +26,20 @@ from mfviz.telemetry.memory import Ledger, MemoryPart
 __all__ = [
     "FREE_NS",
     "NAMES",
+    "OPEN",
     "SOLO_NS",
     "BiasedSolver",
     "draw_seed",
     "free_run",
+    "gate_signal",
     "pack",
     "weighted_norms",
 ]
 
 NAMES = ("update", "shuffle", "wait", "loss")  # span names by the tags that the kernels write
 SOLO_NS = 40_000_000  # longest kernel call between two checkpoints
-FREE_NS = 18_000_000  # longest kernel call between two passes of the gate
+FREE_NS = 100_000_000  # longest kernel call of a free-running worker that nobody wants
+OPEN = np.zeros(8, dtype=np.int64)  # the signal of a gate that is never shut
 LOOK_S = 0.02  # how often the coordinator of free-running workers yields
 
 Records = npt.NDArray[np.void]
@@ -181,6 +184,14 @@ def pack(
 def draw_seed(rng: np.random.Generator) -> np.uint64:
     """Draw the seed of a shuffle; never 0, which means "leave the order alone" to a kernel."""
     return np.uint64(rng.integers(1, 1 << 63))
+
+
+def gate_signal(context: Context) -> npt.NDArray[np.int64]:
+    """Return what kernels look at to learn that they are wanted at the gate.
+
+    A single worker stops at every checkpoint anyway; see :func:`free_run`.
+    """
+    return context.gate.signal if context.crew.workers > 1 else OPEN
 
 
 def free_run(

@@ -132,16 +132,17 @@ def _ledger(events: Sequence[Event]) -> Iterator[str]:
 def _dsgd(events: Sequence[Event], spans: Sequence[Span]) -> Iterator[str]:
     """Waves share no row and no column block, and end in their barriers."""
     started = events[0]
-    barrier = not isinstance(started, RunStarted) or started.params.get("barrier", True)
+    if isinstance(started, RunStarted) and not started.params.get("barrier", True):
+        return  # the teaching switch: workers race, and nothing is promised
     for epoch, own in _by_epoch(spans).items():
         waves = _waves(own)
         for wave, blocks in waves.items():
-            for what, axis in (("row", 0), ("column", 1)):
-                taken = [_block(span)[axis] for span in blocks]
-                if len(set(taken)) < len(taken):
+            # a worker may visit a block in several portions
+            visits = {(span.lane, *_block(span)) for span in blocks}
+            for what, axis in (("row", 1), ("column", 2)):
+                if len({visit[axis] for visit in visits}) < len(visits):
                     yield f"epoch {epoch}: wave {wave} has a {what} block twice"
-        if barrier:
-            yield from _barriers(epoch, waves)
+        yield from _barriers(epoch, waves)
 
 
 def _barriers(epoch: int, waves: dict[int, list[Span]]) -> Iterator[str]:
@@ -151,16 +152,17 @@ def _barriers(epoch: int, waves: dict[int, list[Span]]) -> Iterator[str]:
 
 
 def _fpsgd(events: Sequence[Event], spans: Sequence[Span]) -> Iterator[str]:
-    """Blocks that are worked on at the same time share neither a row nor a column."""
-    taken: Counter[tuple[int, int, int, int, int]] = Counter()
+    """Blocks are visited by who took them, and never two of one row or column at a time."""
+    taken: Counter[tuple[int, int, int, int]] = Counter()
+    drawn: Counter[tuple[int, int, int, int]] = Counter()
+    ended = {event.epoch for event in events if isinstance(event, EpochEnded)}
     for event in events:
         if isinstance(event, BlockTaken):
-            taken[event.epoch, event.worker, event.row, event.col, event.ratings] += 1
-    drawn: Counter[tuple[int, int, int, int, int]] = Counter()
+            taken[event.epoch, event.worker, event.row, event.col] += event.ratings
     for span in spans:
-        if span.block:
-            drawn[span.epoch, int(span.lane[1:]), *_block(span), span.ratings] += 1
-    if taken != drawn:
+        if span.block and span.op == "kernel":  # a block may be visited in several portions
+            drawn[span.epoch, int(span.lane[1:]), *_block(span)] += span.ratings
+    if any(taken[key] != drawn[key] for key in {*taken, *drawn} if key[0] in ended):
         yield "the blocks that were taken are not those that were worked on"
     yield from _disjoint(spans)
 
@@ -236,14 +238,15 @@ def _waves(spans: Iterable[Span]) -> dict[int, list[Span]]:
         for span in own:
             if span.op == "wait" and span.reason == "barrier":
                 passed += 1
-            elif span.block:
+            elif span.block and span.op == "kernel":
                 waves[passed].append(span)
     return waves
 
 
 def _disjoint(spans: Iterable[Span]) -> Iterator[str]:
     going: list[Span] = []
-    for span in sorted((s for s in spans if s.block), key=lambda s: s.start_ns):
+    blocks = [span for span in spans if span.block and span.op == "kernel"]
+    for span in sorted(blocks, key=lambda span: span.start_ns):
         going = [other for other in going if other.end_ns > span.start_ns]
         for other in going:
             if any(a == b for a, b in zip(_block(span), _block(other), strict=True)):

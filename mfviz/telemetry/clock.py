@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from mfviz.telemetry.events import OPS, REASONS
 __all__ = ["FIELDS", "OVERFLOW", "SpanBatch", "SpanBuffer"]
 
 OVERFLOW = "spans found no room and are missing"  # part of the notice that says so
+WAIT = OPS.index("wait")
 FIELDS = ("start", "end", "op", "ratings", "row", "col", "reason", "tag")
 
 
@@ -47,6 +48,24 @@ class SpanBatch:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def without(self, stops: Sequence[tuple[int, int]]) -> SpanBatch:
+        """Cut stops of the whole run out of the waits that began before and ended after them.
+
+        Parameters
+        ----------
+        stops : sequence of (int, int)
+            Start and end, counted as the rows' times are. A worker that had found nothing to do
+            and waits for the others stands still in a pause like everybody, and that is no wait.
+        """
+        rows, workers = self.rows.copy(), self.workers
+        for start, end in stops:
+            cut = (rows[:, 2] == WAIT) & (rows[:, 0] < start) & (rows[:, 1] > end)
+            rest = rows[cut]
+            rest[:, 0] = end
+            rows[cut, 1] = start
+            rows, workers = np.concatenate([rows, rest]), np.append(workers, workers[cut])
+        return SpanBatch(rows, workers, self.epoch, self.names)
 
     def fields(self) -> Iterator[dict[str, Any]]:
         """The spans as fields of :class:`~mfviz.telemetry.events.Span`."""

@@ -55,11 +55,13 @@ class LiveFigure(ABC):
         self.tracks: list[Track] = []
         self._seen: list[tuple[Any, ...]] = []
         self._aims: dict[str, tuple[float, float]] = {}
+        self._letters = ["A", "B"]  # runs that have renderers
         self.source = ColumnDataSource(self.plot.frame([]), name=f"live-{self.plot.key}")
         self.figure: Any = self._make()
         settings = {"sizing_mode": "stretch_both", "min_height": 120, "margin": 0} | pane
         self.canvas = pn.pane.Bokeh(self.figure, **settings)
         self.pane: Any = self._frame()
+        self._refresh()
 
     # --- what a page calls ------------------------------------------------------------------
 
@@ -72,6 +74,12 @@ class LiveFigure(ABC):
             Letter ("A" to "E") and tables of each run.
         """
         self.tracks = list(tracks)
+        fresh = [letter for letter, _ in tracks if letter not in self._letters]
+        for letter in fresh:
+            self._letters.append(letter)
+            self._add_run(letter)
+        if fresh:
+            self._paint()
         self._seen = [self._state(history) for _, history in self.tracks]
         self._aims.clear()
         self._reload(self.rollover)
@@ -128,7 +136,11 @@ class LiveFigure(ABC):
 
     @abstractmethod
     def _build(self) -> Any:
-        """Render the element once, bind the glyphs to the source, return the figure."""
+        """Render the element once, for run A, with the source under it; return the figure."""
+
+    @abstractmethod
+    def _add_run(self, letter: str) -> None:
+        """Bind what is drawn to run A, or add the same for another run."""
 
     @abstractmethod
     def _paint(self) -> None:
@@ -145,19 +157,20 @@ class LiveFigure(ABC):
     # --- helpers ----------------------------------------------------------------------------
 
     def _make(self) -> Any:
-        figure = self._build()
+        figure = self.figure = self._build()
+        for letter in self._letters:
+            self._add_run(letter)
         self._invite = Label(
             x=0, y=0, x_units="screen", y_units="screen", text="", text_font=style.FONT,
             text_font_size=style.SIZES["label"], text_align="center", text_baseline="middle",
             text_color=style.TOKENS[self.theme]["ink3"], visible=False,
         )  # fmt: skip
         figure.add_layout(self._invite)
+        self._emptiness: tuple[Any, ...] = ()
         dress(figure, self.theme)
-        self.figure = figure
         self._paint()
         for name in ("inner_width", "inner_height"):
             figure.on_change(name, self._resized)
-        self._refresh()
         return figure
 
     def _resized(self, attr: str, old: int, new: int) -> None:
@@ -178,6 +191,10 @@ class LiveFigure(ABC):
     def _set_empty(self, empty: bool, text: str = "") -> None:
         """Hide the axes and invite, or the reverse: no empty axes."""
         width, height = self._frame_size()
+        state = (empty, text, width, height, len(self.figure.axis))
+        if state == self._emptiness:
+            return
+        self._emptiness = state
         self._invite.update(visible=empty, text=text or self.invitation, x=width / 2, y=height / 2)
         for item in (*self.figure.axis, *self.figure.grid):
             item.visible = not empty and item not in self._never_visible()

@@ -30,7 +30,7 @@ from mfviz.plots.memory import Memory, Segment, segments
 from mfviz.plots.scale import bytes_text
 from mfviz.telemetry.history import History
 from mfviz.views.live import LiveFigure
-from mfviz.views.live_parts import RunNames, equip, seed, tip
+from mfviz.views.live_parts import RunNames, equip, put_source, seed, tip
 
 __all__ = ["LiveMemory"]
 
@@ -53,6 +53,7 @@ class LiveMemory(LiveFigure):
 
     def __init__(self, theme: str = "light", **pane: Any) -> None:
         self._names = RunNames(LEFT)
+        self._told: Any = None  # what the bars and words were written for
         settings = {"sizing_mode": "stretch_width", "height": ROW, "min_height": ROW} | pane
         super().__init__(theme, **settings)
 
@@ -80,12 +81,9 @@ class LiveMemory(LiveFigure):
         figure.toolbar_location = None
         columns = ("left", "right", "top", "bottom", "color", "part", "size", "kind")
         self._bars = []
-        for renderer, kind in zip(figure.renderers, ("measured", "model"), strict=True):
+        for renderer, kind in zip(list(figure.renderers), ("measured", "model"), strict=True):
             source = ColumnDataSource({name: [] for name in columns}, name=f"memory-{kind}")
-            renderer.update(
-                data_source=source, view=CDSView(), selection_glyph="auto",
-                nonselection_glyph="auto", muted_glyph="auto", hover_glyph=None,
-            )  # fmt: skip
+            put_source([renderer], source)
             renderer.glyph.update(
                 left="left", right="right", top="top", bottom="bottom", fill_alpha=1.0,
                 line_width=1,
@@ -98,7 +96,8 @@ class LiveMemory(LiveFigure):
             line_color="color", line_dash=[3, 2],
         )  # fmt: skip
         self._add_words(figure)
-        self._add_samples(figure)
+        self._runs = FactorRange(factors=[])
+        self._samples: dict[str, tuple[Any, Any, Any]] = {}
         self._hover = HoverTool(
             renderers=self._bars, point_policy="follow_mouse", attachment="horizontal",
             show_arrow=False, limit=1,
@@ -118,19 +117,16 @@ class LiveMemory(LiveFigure):
         self._totals = LinearAxis(ticker=FixedTicker(ticks=[]), major_label_text_align="right")
         figure.add_layout(self._totals, "right")
 
-    def _add_samples(self, figure: Any) -> None:
-        """Draw the largest sample of each run from the source, less what was in use before."""
-        self._runs = FactorRange(factors=[])
-        self._samples = {}
-        for letter in style.LETTERS:
-            base = LinearInterpolator(x=[0.0, FAR], y=[0.0, FAR], clip=False)
-            row = Dodge(value=0.0, range=self._runs)
-            mark = Scatter(
-                x=transform("bytes", base), y=transform("run", row), size=9, marker="circle"
-            )
-            view = CDSView(filter=IndexFilter(indices=[]))
-            renderer = figure.add_glyph(self.source, mark, view=view, name=letter)
-            self._samples[letter] = (renderer, base, row)
+    def _add_run(self, letter: str) -> None:
+        """Draw the largest sample of the process from the source, less what was in use before."""
+        base = LinearInterpolator(x=[0.0, FAR], y=[0.0, FAR], clip=False)
+        row = Dodge(value=0.0, range=self._runs)
+        mark = Scatter(
+            x=transform("bytes", base), y=transform("run", row), size=9, marker="circle"
+        )
+        view = CDSView(filter=IndexFilter(indices=[]))
+        renderer = self.figure.add_glyph(self.source, mark, view=view)
+        self._samples[letter] = (renderer, base, row)
 
     def _paint(self) -> None:
         token = style.TOKENS[self.theme]
@@ -154,23 +150,23 @@ class LiveMemory(LiveFigure):
         shown = [(letter, h) for letter, h in self.tracks if h.model or h.ledger]
         self._set_empty(not shown)
         stacks = segments(shown)
-        width = max((s.end for s in stacks), default=1.0)
         rises = [h.rss_rise_bytes for _, h in shown]
-        width = max([width, *(r for r in rises if r <= 1.5 * width)]) * 1.02
-        rows = {letter: at * ROW for at, (letter, _) in enumerate(shown)}
-        self._aim("x", 0.0, width)
-        self._aim("y", max(len(shown), 1) * ROW, 0.0)
-        for renderer, measured in zip(self._bars, (True, False), strict=True):
-            renderer.data_source.data = self._bar_columns(stacks, rows, measured)
-        self._write_words(shown, stacks, rows, width)
-        self._write_samples(shown)
-        if shown:
-            height = len(shown) * ROW
-            names = {k: (h.title or h.solver, rows[k] + 9.0) for k, h in shown}
-            self._names.write(names, height, self.theme)
+        names = [(letter, h.title or h.solver) for letter, h in shown]
+        state = (stacks, rises, names, self.theme, self._frame_size())
+        if state != self._told:
+            self._told = state
+            width = max((s.end for s in stacks), default=1.0)
+            width = max([width, *(r for r in rises if r <= 1.5 * width)]) * 1.02
+            rows = {letter: at * ROW for at, (letter, _) in enumerate(shown)}
+            height = max(len(shown), 1) * ROW
+            self._aim("x", 0.0, width)
+            self._aim("y", height, 0.0)
+            for renderer, measured in zip(self._bars, (True, False), strict=True):
+                renderer.data_source.data = self._bar_columns(stacks, rows, measured)
+            self._write_words(shown, stacks, rows, width)
+            self._names.write({k: (name, rows[k] + 9.0) for k, name in names}, height, self.theme)
             self._set_height(height)
-        else:
-            self._names.write({}, ROW, self.theme)
+        self._write_samples(shown)
 
     def _bar_columns(
         self, stacks: list[Segment], rows: dict[str, int], measured: bool
@@ -217,7 +213,9 @@ class LiveMemory(LiveFigure):
         self._totals.major_label_overrides = totals
 
     def _write_samples(self, shown: list[tuple[str, History]]) -> None:
-        self._runs.factors = [letter for letter, _ in shown]
+        letters = [letter for letter, _ in shown]
+        if self._runs.factors != letters:
+            self._runs.factors = letters
         run, place = (np.array(self.source.data[name], object) for name in ("run", "place"))
         used = self.source.data["bytes"]
         known = dict(shown)
@@ -226,11 +224,14 @@ class LiveMemory(LiveFigure):
             samples = known[letter].memory if letter in known else []
             first = next((s.used_bytes for s in samples if s.place == "rss"), 0)
             at = [int(mine[np.argmax(used[mine])])] if len(mine) and letter in known else []
-            renderer.view.filter.indices = at
-            base.x = [float(first), FAR]
-            base.y = [0.0, FAR - first]
-            if at:
-                row.value = (ROW - 1) * self._runs.factors.index(letter) + 8.5
+            if at and used[at[0]] - first < 0.01 * self.figure.x_range.end:
+                at = []  # no growth to speak of: the number below the bar says it
+            if renderer.view.filter.indices != at:
+                renderer.view.filter.indices = at
+            if base.x[0] != first:
+                base.update(x=[float(first), FAR], y=[0.0, FAR - first])
+            if at:  # level with the prediction, where it covers no label
+                row.value = (ROW - 1) * self._runs.factors.index(letter) + sum(MODEL) / 2 - 0.5
 
 
 def _facts(history: History, peak: bool = True) -> str:

@@ -24,7 +24,17 @@ from bokeh.models import (
 from mfviz.plots import style
 from mfviz.plots.base import Plot
 
-__all__ = ["RunNames", "dress", "equip", "only", "per_run", "place_tools", "seed", "tip"]
+__all__ = [
+    "RunNames",
+    "dress",
+    "equip",
+    "copies",
+    "only",
+    "place_tools",
+    "put_source",
+    "seed",
+    "tip",
+]
 # Small, at the right, and on a ground of its own: by default it dims the whole width of the frame.
 TOOLBAR = """
 :host(.bk-inner) {
@@ -97,39 +107,30 @@ def seed(plot: Plot) -> dict[str, Any]:
     return plot.as_columns([row])
 
 
-def per_run(
-    figure: Any, source: ColumnDataSource, filters: Sequence[Sequence[Any]] | None = None
-) -> list[Any]:
-    """Put the source under what HoloViews drew for run A, and add the same for the other runs.
+def put_source(renderers: Sequence[Any], source: ColumnDataSource) -> None:
+    """Put a source under what HoloViews drew."""
+    for renderer in renderers:
+        renderer.update(
+            data_source=source, selection_glyph="auto", nonselection_glyph="auto",
+            muted_glyph="auto", hover_glyph=None,
+        )  # fmt: skip
+
+
+def copies(figure: Any, drawn: Sequence[Any]) -> list[Any]:
+    """Add the same renderers once more, below everything else but those drawn before.
 
     Drawing every run through HoloViews would cost a tenth of a second each.
 
     Parameters
     ----------
     figure : bokeh.plotting.figure
-    source : ColumnDataSource
-    filters : sequence of sequence of Filter, optional
-        For each renderer of the figure, what it takes apart from its run. Without it, nothing is
-        filtered: Bokeh cannot draw a line of some rows only (it takes the places of the rows in
-        the source for those in the line).
-
-    Returns
-    -------
-    list of GlyphRenderer
-        Run by run, each in the order of the figure; named by the letter of the run.
+    drawn : sequence of GlyphRenderer
+        What HoloViews drew for run A.
     """
-    drawn = list(figure.renderers)
-    for renderer in drawn:
-        renderer.update(
-            data_source=source, name="A", selection_glyph="auto", nonselection_glyph="auto",
-            muted_glyph="auto", hover_glyph=None,
-        )  # fmt: skip
-    found = list(drawn)
-    for letter in style.LETTERS[1:]:
-        found += [figure.add_glyph(source, r.glyph.clone(), name=letter) for r in drawn]
-    for at, renderer in enumerate(found):
-        if filters is not None:
-            renderer.view = only(renderer.name, *filters[at % len(drawn)])
+    before = list(figure.renderers)
+    found = [figure.add_glyph(r.data_source, r.glyph.clone()) for r in drawn]
+    last = max(before.index(renderer) for renderer in drawn)
+    figure.renderers = [*before[: last + 1], *found, *before[last + 1 :]]
     return found
 
 
@@ -138,7 +139,7 @@ def tip(lines: str, theme: str) -> str:
     token = style.TOKENS[theme]
     font = style.FONT.replace('"', "'")
     return (
-        f'<div style="font:12px/17px {font};white-space:pre;padding:2px 4px;'
+        f'<div style="font:12px/17px {font};white-space:pre;padding:2px 4px;color:{token["ink"]};'
         f'font-variant-numeric:tabular-nums"><style>:host{{--tooltip-color:{token["surface"]};'
         f"--tooltip-border:{token['axis']};border-radius:6px;opacity:1}}</style>{lines}</div>"
     )

@@ -24,45 +24,10 @@ from mfviz.plots.scale import log_ticks, rmse_text
 from mfviz.telemetry.history import History
 from mfviz.views.live import LiveFigure
 from mfviz.views.live_ends import LineEnds, Sheet
-from mfviz.views.live_parts import equip, per_run, seed, tip
+from mfviz.views.live_parts import copies, equip, put_source, seed, tip
+from mfviz.views.live_scripts import AT_X, COUNTS, EVEN, OF_RUN, PLAIN
 
 __all__ = ["LiveRMSE"]
-
-COUNTS = """
-const a = Math.abs(tick)
-const [size, unit] =
-  a >= 1e9 ? [1e9, " G"] : a >= 1e6 ? [1e6, " M"] : a >= 1e3 ? [1e3, " K"] : [1, ""]
-return Number((tick / size).toPrecision(4)) + unit
-"""
-# As many decimals as the step between ticks needs, and the same for all of them.
-EVEN = """
-const step = ticks.length > 1 ? Math.abs(ticks[1] - ticks[0]) : 1
-return tick.toFixed(Math.min(Math.max(Math.ceil(-Math.log10(step) - 1e-6), 0), 6))
-"""
-PLAIN = "return String(Number(tick.toPrecision(6)))"
-# A column as the line of run `letter` wants it: rows of other runs repeat its last point, so that
-# its points are joined across them.
-OF_RUN = """
-const {run, [column]: all} = this.data, out = new Float64Array(run.length)
-let last = NaN
-for (let i = 0; i < out.length; i++) {
-  if (run[i] === letter) last = all[i]
-  out[i] = last
-}
-return out
-"""
-# One line of the tool tip: the state of run `format` at the x of the point under the pointer.
-AT_X = """
-const {data} = source, xs = data[hit.x.field], at = xs[special_vars.index]
-let found = -1
-for (let i = 0; i < xs.length; i++)
-  if (data.run[i] === format && xs[i] <= at && (found < 0 || xs[i] >= xs[found])) found = i
-if (found < 0) return ""
-const rmse = (v) => Number.isFinite(v) ? v.toFixed(3) : "–"
-const [test, train] = [data.test_rmse[found], data.train_rmse[found]]
-return `${names[format] ?? format}  test ${rmse(test)}  train ${rmse(train)}`
-  + `  epoch ${data.epoch[found]}, ${data.solve_s[found].toPrecision(3)} s`
-"""
 
 
 class LiveRMSE(LiveFigure):
@@ -149,23 +114,27 @@ class LiveRMSE(LiveFigure):
         )
         figure = hv.render(element, backend="bokeh")
         equip(figure, "stretch_both")
-        self._lines = per_run(figure, self.source)
-        for renderer in self._lines:
-            renderer.glyph.line_join = "round"
-        self._choose_columns()
+        self._drawn = list(figure.renderers)
+        put_source(self._drawn, self.source)
+        self._lines: dict[str, list[Any]] = {}
         self._ends = LineEnds(figure)
         self._add_hover(figure)
         figure.add_tools(self._hover)
         self._label_axes(figure)
         return figure
 
+    def _add_run(self, letter: str) -> None:
+        lines = self._drawn if letter == "A" else copies(self.figure, self._drawn)
+        for renderer in lines:
+            renderer.glyph.line_join = "round"
+        self._lines[letter] = lines
+        self._choose_columns()
+
     def _choose_columns(self) -> None:
         """Have each line read its run's rows of the source."""
-        for at, renderer in enumerate(self._lines):
-            column = tuple(WIDTHS)[at % len(WIDTHS)]
-            renderer.glyph.update(
-                x=_of_run(renderer.name, self._x_axis), y=_of_run(renderer.name, column)
-            )
+        for letter, lines in self._lines.items():
+            for renderer, column in zip(lines, WIDTHS, strict=True):
+                renderer.glyph.update(x=_of_run(letter, self._x_axis), y=_of_run(letter, column))
 
     def _add_hover(self, figure: Any) -> None:
         hit = Scatter(x=self._x_axis, y="train_rmse", size=12, fill_alpha=0, line_alpha=0)
@@ -179,14 +148,15 @@ class LiveRMSE(LiveFigure):
         )  # fmt: skip
 
     def _paint(self) -> None:
-        for renderer in self._lines:
-            renderer.glyph.line_color = style.run_colour(renderer.name, self.theme)
+        for letter, lines in self._lines.items():
+            for renderer in lines:
+                renderer.glyph.line_color = style.run_colour(letter, self.theme)
         self._ends.paint(self.theme)
-        lines = "".join(
+        told = "".join(
             f'<div style="color:{style.run_colour(letter, self.theme)}">@run{{{letter}}}</div>'
             for letter in style.LETTERS
         )
-        self._hover.tooltips = tip(lines, self.theme)
+        self._hover.tooltips = tip(told, self.theme)
 
     def _label_axes(self, figure: Any = None) -> None:
         figure = figure or self.figure
@@ -204,6 +174,7 @@ class LiveRMSE(LiveFigure):
             self._log = (log_x, log_y)
             self._aims.clear()
             self.canvas.object = self._make()
+            self._refresh()
 
     # --- what is not streamed ---------------------------------------------------------------
 

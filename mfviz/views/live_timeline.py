@@ -9,6 +9,7 @@ a few corners of that map, never the old spans again.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import holoviews as hv
@@ -36,58 +37,38 @@ from bokeh.models import (
 from bokeh.transform import transform
 
 from mfviz.plots import style
+from mfviz.plots.base import Track
 from mfviz.plots.labels import text_width
 from mfviz.plots.scale import number_text
 from mfviz.plots.timeline import (
     STOPS,
+    BusyClock,
     BusyTime,
     Timeline,
-    busy_time,
-    epoch_ends,
+    span_words,
     wait_words,
     window_ms,
 )
 from mfviz.telemetry.events import OPS
 from mfviz.telemetry.history import History
 from mfviz.views.live import LiveFigure
-from mfviz.views.live_parts import RunNames, equip, per_run, place_tools, seed, tip
+from mfviz.views.live_parts import (
+    RunNames,
+    copies,
+    equip,
+    only,
+    place_tools,
+    put_source,
+    seed,
+    tip,
+)
+from mfviz.views.live_scripts import FACT, ago
 
 __all__ = ["LiveTimeline"]
 
 LEFT = 112  # px for the names of the runs
 LANE, HEAD, FOOT = 21.0, 8.0, 26  # px of a lane, above the lanes of a run, for the axis
 MOST_PX = 380.0  # of all lanes together; more lanes become thinner
-
-AGO = """
-const a = Math.abs(tick)
-if (a === 0) return word
-const [size, unit] = wide >= 2000 ? [1e3, "s"] : wide >= 2 ? [1, "ms"] : [1e-3, "µs"]
-return "−" + Number((a / size).toPrecision(4)) + " " + unit
-"""
-# Each line of the tool tip is one of these; an empty one takes no room.
-FACT = """
-const row = (name) => source.data[name][special_vars.index]
-const ms = row("end_ms") - row("start_ms")
-const time = (t) => t >= 1000 ? (t / 1000).toPrecision(4) + " s"
-  : t >= 1 ? t.toPrecision(4) + " ms" : (1000 * t).toPrecision(3) + " µs"
-const many = (v) => v >= 1e9 ? (v / 1e9).toPrecision(3) + " G"
-  : v >= 1e6 ? (v / 1e6).toPrecision(3) + " M"
-  : v >= 1e3 ? (v / 1e3).toPrecision(3) + " K" : String(Math.round(v))
-const wait = row("op") === "wait"
-switch (format) {
-  case "title": return wait ? "wait: " + (reasons[row("reason")] ?? row("reason"))
-    : `${row("op")} ${row("name")}` + (row("block") ? `, block ${row("block")}` : "")
-  case "lane":
-    return `${names[row("run")] ?? row("run")}, lane ${row("lane")}, epoch ${row("epoch")}`
-  case "time": return `${time(ms)}, from ${row("start_ms").toFixed(2)} ms of the run`
-  case "work": return row("ratings") > 0
-    ? `${Math.round(row("ratings")).toLocaleString("en")} ratings, `
-      + `${many(row("ratings") / ms * 1e3)} updates/s`
-    : row("bytes") > 0
-    ? `${many(row("bytes"))}B, ${(row("bytes") / ms / 1e6).toPrecision(3)} GB/s` : ""
-  default: return row("measured") ? `measured, ${clocks[row("run")] ?? "host clock"}` : "modelled"
-}
-"""
 
 
 class LiveTimeline(LiveFigure):
@@ -103,7 +84,9 @@ class LiveTimeline(LiveFigure):
 
     def __init__(self, theme: str = "light", **pane: Any) -> None:
         self._window = 100.0
+        self._time: dict[str, BusyClock] = {}
         self._busy: dict[str, BusyTime] = {}
+        self._laid_out: Any = None  # what the rows were laid out for
         self._rows: dict[str, float] = {}  # run -> row of its first lane
         self._lane_px = LANE
         self._names = RunNames(LEFT)
@@ -119,7 +102,9 @@ class LiveTimeline(LiveFigure):
         parts = []
         for letter, history in self.tracks:
             idle = history.idle_share()
-            words = f"{letter} {history.title or history.solver}: {len(history.lanes)} lanes"
+            count = len(history.lanes)
+            words = f"{letter} {history.title or history.solver}: {count} lane"
+            words += "" if count == 1 else "s"
             parts.append(words + (f", idle {100 * idle:.0f} %" if math.isfinite(idle) else ""))
         return f"Timeline of the last {self._window_text()}: {'; '.join(parts) or 'no run yet'}."
 
@@ -142,31 +127,44 @@ class LiveTimeline(LiveFigure):
     def _build(self) -> Any:
         figure = hv.render(self.plot.element(seed(self.plot), self.theme), backend="bokeh")
         equip(figure, "stretch_width")
-        waiting = GroupFilter(column_name="op", group="wait")
-        measured = GroupFilter(column_name="measured", group=True)
-        filters = [(measured, ~waiting), (measured, waiting), (~measured,)]
-        self._quads = per_run(figure, self.source, filters)
+        self._drawn = list(figure.renderers)
+        put_source(self._drawn, self.source)
         self._fill = CategoricalColorMapper(factors=list(OPS), palette=["#000000"] * len(OPS))
-        self._clock = {
-            letter: LinearInterpolator(x=[0.0, 1.0], y=[0.0, 1.0], clip=False)
-            for letter in style.LETTERS
-        }
-        self._lanes = {letter: FactorRange(factors=[]) for letter in style.LETTERS}
-        self._tops = {k: Dodge(value=0.0, range=lanes) for k, lanes in self._lanes.items()}
-        self._bottoms = {k: Dodge(value=0.0, range=lanes) for k, lanes in self._lanes.items()}
-        for at, renderer in enumerate(self._quads):
-            letter = renderer.name
-            renderer.glyph.update(
-                left=transform("start_ms", self._clock[letter]),
-                right=transform("end_ms", self._clock[letter]),
-                top=transform("lane", self._tops[letter]),
-                bottom=transform("lane", self._bottoms[letter]),
-            )
-            self._hatch(renderer.glyph, at % 3)
+        self._quads: dict[str, list[Any]] = {}
+        self._clock: dict[str, Any] = {}
+        self._lanes: dict[str, Any] = {}
+        self._tops: dict[str, Any] = {}
+        self._bottoms: dict[str, Any] = {}
+        for layer, renderer in enumerate(self._drawn):
+            self._hatch(renderer.glyph, layer)
         self._add_words(figure)
         self._add_hover(figure)
         figure.x_range.on_change("start", self._panned)
         return figure
+
+    def _add_run(self, letter: str) -> None:
+        """Give a run its map of time, its lanes, and views of its rows of the source."""
+        quads = self._drawn if letter == "A" else copies(self.figure, self._drawn)
+        self._quads[letter] = quads
+        corners = ColumnDataSource({"x": [0.0, 1.0], "y": [0.0, 1.0]})
+        clock = LinearInterpolator(data=corners, x="x", y="y", clip=False)
+        lanes = FactorRange(factors=[])
+        top, bottom = Dodge(value=0.0, range=lanes), Dodge(value=0.0, range=lanes)
+        waiting = GroupFilter(column_name="op", group="wait")
+        measured = GroupFilter(column_name="measured", group=True)
+        layers = ((measured, ~waiting), (measured, waiting), (~measured,))
+        for renderer, chosen in zip(quads, layers, strict=True):
+            renderer.view = only(letter, *chosen)
+            renderer.glyph.update(
+                left=transform("start_ms", clock),
+                right=transform("end_ms", clock),
+                top=transform("lane", top),
+                bottom=transform("lane", bottom),
+            )
+        self._clock[letter], self._lanes[letter] = clock, lanes
+        self._time[letter] = BusyClock()
+        self._tops[letter], self._bottoms[letter] = top, bottom
+        self._hover.renderers = [r for run in self._quads.values() for r in run]
 
     def _hatch(self, glyph: Any, layer: int) -> None:
         """Give work a solid fill, waits a thin hatch, what is modelled a hatch of its kind."""
@@ -199,8 +197,8 @@ class LiveTimeline(LiveFigure):
             if place == "right":
                 figure.add_layout(axis, "right")
         figure.xaxis[0].update(
-            ticker=BasicTicker(desired_num_ticks=6), formatter=CustomJSTickFormatter(code=AGO),
-            axis_label=None,
+            ticker=BasicTicker(desired_num_ticks=6), axis_label=None,
+            formatter=CustomJSTickFormatter(code=ago("end", 1.0)),
         )  # fmt: skip
 
     def _add_hover(self, figure: Any) -> None:
@@ -209,7 +207,7 @@ class LiveTimeline(LiveFigure):
             args={"source": self.source, "names": {}, "clocks": {}, "reasons": reasons}, code=FACT
         )
         self._hover = HoverTool(
-            renderers=self._quads, formatters={"@run": self._facts}, limit=1,
+            renderers=[], formatters={"@run": self._facts}, limit=1,
             point_policy="follow_mouse", attachment="horizontal", show_arrow=False,
         )  # fmt: skip
         figure.add_tools(self._hover)
@@ -217,13 +215,9 @@ class LiveTimeline(LiveFigure):
     def _paint(self) -> None:
         token, theme = style.TOKENS[self.theme], self.theme
         self._fill.palette = [style.OPS[theme][op] for op in OPS]
-        for at, renderer in enumerate(self._quads):
-            if at % 3 == 0:
-                renderer.glyph.line_color = token["surface"]
-            elif at % 3 == 1:
-                renderer.glyph.update(fill_color=token["hatch_bg"], hatch_color=token["hatch"])
-            else:
-                renderer.glyph.fill_color = token["surface"]
+        for work, wait, modelled in self._quads.values():
+            work.glyph.line_color = modelled.glyph.fill_color = token["surface"]
+            wait.glyph.update(fill_color=token["hatch_bg"], hatch_color=token["hatch"])
         self._mark.glyph.fill_color = token["ink"]
         self._now.line_color = token["accent"]
         self.figure.ygrid.grid_line_color = None
@@ -238,6 +232,12 @@ class LiveTimeline(LiveFigure):
 
     # --- what is not streamed ---------------------------------------------------------------
 
+    def show(self, tracks: Sequence[Track]) -> None:
+        """See :meth:`LiveFigure.show`."""
+        self._laid_out = None
+        self._time = {letter: BusyClock() for letter in self._time}
+        super().show(tracks)
+
     def _share(self, letter: str, history: History, room: int) -> list[tuple[Any, ...]]:
         return self.plot.rows(letter, history, (max(len(history.spans) - room, 0),))
 
@@ -245,11 +245,11 @@ class LiveTimeline(LiveFigure):
         shown = [(letter, h) for letter, h in self.tracks if h.lanes]
         self._set_empty(not shown)
         self._lay_out(shown)
-        self._read_clocks(shown)
         if not shown:
             for source in (self.words, self.marks):
                 source.data = {name: [] for name in source.data}
             return
+        self._read_clocks(shown)
         self._aim("x", -self._window, 0.0)
         names = {letter: f"{letter} {h.title or h.solver}" for letter, h in shown}
         clocks = {letter: f"{h.spans[-1].clock} clock" for letter, h in shown}
@@ -257,69 +257,69 @@ class LiveTimeline(LiveFigure):
             self._facts.args = {**self._facts.args, "names": names, "clocks": clocks}
         running = any(not h.ended for _, h in shown)
         self._now.visible = running
-        code = f'const word = "{"now" if running else "end"}", wide = {self._window}\n{AGO}'
+        code = ago("now" if running else "end", self._window)
         if self.figure.xaxis[0].formatter.code != code:
             self.figure.xaxis[0].formatter.code = code
         self._write_words()
 
     def _lay_out(self, shown: list[tuple[str, History]]) -> None:
-        """Give each run its rows, and the figure its height."""
-        count = sum(len(h.lanes) for _, h in shown)
-        self._lane_px = max(min(LANE, MOST_PX / max(count, 1)), 4.0)
-        head = HEAD / self._lane_px
-        every = math.ceil(14 / self._lane_px)
-        row, lanes, idle = 0.0, {}, {}
-        self._rows = {}
-        for letter, history in shown:
-            row += head
-            self._rows[letter] = row
-            self._lanes[letter].factors = list(history.lanes)
-            self._tops[letter].value = row - 0.46  # a factor's own place is its index + 0.5
-            self._bottoms[letter].value = row + 0.46
-            for at in range(0, len(history.lanes), every):
-                lane = history.lanes[at]
-                share = history.idle_share(lane)
-                lanes[row + at + 0.5] = lane
-                idle[row + at + 0.5] = f"idle {100 * share:.0f} %" if share == share else ""
-            row += len(history.lanes)
-        for axis, words in zip(self.figure.yaxis, (lanes, idle), strict=True):
-            axis.ticker.ticks = list(words)
-            axis.major_label_overrides = words
-        if shown:
+        """Give each run its rows, and the figure its height; both seldom change."""
+        lanes = [(letter, h.title or h.solver, tuple(h.lanes)) for letter, h in shown]
+        if (lanes, self.theme) != self._laid_out:
+            self._laid_out = (lanes, self.theme)
+            count = sum(len(h.lanes) for _, h in shown)
+            self._lane_px = max(min(LANE, MOST_PX / max(count, 1)), 4.0)
+            row, ticks, runs = 0.0, {}, {}
+            self._rows = {}
+            for letter, title, names in lanes:
+                row += HEAD / self._lane_px
+                self._rows[letter] = row
+                self._lanes[letter].factors = list(names)
+                self._tops[letter].value = row - 0.46  # a factor's own place is its index + 0.5
+                self._bottoms[letter].value = row + 0.46
+                for at in range(0, len(names), math.ceil(14 / self._lane_px)):
+                    ticks[row + at + 0.5] = names[at]
+                runs[letter] = (title, (row + 0.5) * self._lane_px)
+                row += len(names)
+            for axis in self.figure.yaxis:
+                axis.ticker.ticks = list(ticks)
+            self.figure.yaxis[0].major_label_overrides = ticks
+            height = round(row * self._lane_px) + 1 + FOOT if shown else 120
             self._aim("y", row + 1.0 / self._lane_px, 0.0)
-            height = round(row * self._lane_px) + 1 + FOOT
-            names = {
-                letter: (h.title or h.solver, (self._rows[letter] + 0.5) * self._lane_px)
-                for letter, h in shown
-            }
-            self._names.write(names, height, self.theme)
+            self._names.write(runs, height, self.theme)
             self._set_height(height)
             place_tools(self.figure, self.theme, height - FOOT)  # clear of the lanes
+        self._tell_idleness(shown)
+
+    def _tell_idleness(self, shown: list[tuple[str, History]]) -> None:
+        texts = {}
+        for letter, history in shown:
+            for at, lane in enumerate(history.lanes):
+                share = history.idle_share(lane)
+                text = f"idle {100 * share:.0f} %" if math.isfinite(share) else ""
+                texts[self._rows[letter] + at + 0.5] = text
+        if texts != self.figure.yaxis[1].major_label_overrides:
+            self.figure.yaxis[1].major_label_overrides = texts
 
     def _read_clocks(self, shown: list[tuple[str, History]]) -> None:
         """Bring the maps from recorded to busy time up to date, and choose the window."""
-        data = self.source.data
-        run, op = np.array(data["run"], object), np.array(data["op"], object)
-        reason = np.array(data["reason"], object)
-        stopped = (reason == STOPS[0]) | (reason == STOPS[1])
-        found: dict[str, BusyTime] = {}
         marks: dict[str, list[float]] = {"x": [], "y": []}
         lengths = []
-        for letter, _ in shown:
-            mine = (run == letter) & ~stopped
-            busy = busy_time(data["start_ms"][mine], data["end_ms"][mine])
-            found[letter] = busy
-            corners = {"x": busy.recorded.tolist(), "y": busy.busy.tolist()}
-            self._clock[letter].update(**corners)
-            mine &= op != "wait"
-            at = busy.at(epoch_ends(data["end_ms"][mine], data["epoch"][mine]))
-            marks["x"] += at[:-1].tolist() if len(at) else []
-            marks["y"] += [self._rows[letter] - 0.5 * HEAD / self._lane_px] * max(len(at) - 1, 0)
+        for letter, history in shown:
+            if self._time[letter].follow(history.spans):
+                self._busy[letter] = busy = self._time[letter].busy_time()
+                corners = {"x": busy.recorded.tolist(), "y": busy.busy.tolist()}
+                # Both lists must change at once, which a source does; the name tells the map.
+                self._clock[letter].data.data = corners
+                self._clock[letter].name = f"{history.run} {len(history.spans)}"
+            at = self._busy[letter].at(list(self._time[letter].epoch_ends.values()))
+            marks["x"] += at[:-1].tolist()
+            marks["y"] += [self._rows[letter] - 0.5 * HEAD / self._lane_px] * (len(at) - 1)
             steps = np.diff(at)[-8:]
             lengths.append(float(np.median(steps)) if len(steps) else 0.0)
-        self._busy = found
-        self.marks.data = marks
-        self._window = window_ms([-b.busy[1] for b in found.values()], lengths)
+        if marks != dict(self.marks.data):
+            self.marks.data = marks
+        self._window = window_ms([-self._busy[k].busy[1] for k, _ in shown], lengths)
 
     def _panned(self, attr: str, old: float, new: float) -> None:
         if self.tracks and old != new:
@@ -345,16 +345,23 @@ class LiveTimeline(LiveFigure):
         """Labels of one run as (x, y, text, colour, plate), newest spans first."""
         busy, row, found = self._busy[letter], self._rows[letter], []
         lanes = {lane: row + at + 0.5 for at, lane in enumerate(history.lanes)}
-        spans = history.spans[-(self.rollover // len(self.tracks)) :]
-        edges = busy.at([[s.start_ns / 1e6, s.end_ns / 1e6] for s in spans])
+        since = busy.recorded_at(start)
+        first = next((e for e, end in self._time[letter].epoch_ends.items() if end >= since), 0)
+        newest = history.spans[-(self.rollover // len(self.tracks)) :]
+        spans = [s for s in newest if s.epoch >= first]
+        if not spans:
+            return []
+        edges = busy.at([(s.start_ns / 1e6, s.end_ns / 1e6) for s in spans])
         edges = np.clip(edges, start, end)
         wide = (edges[:, 1] - edges[:, 0]) * px_per_ms
         for at in np.flatnonzero(wide > 16):
             span = spans[at]
             waits = span.op == "wait"
-            text = wait_words(span.reason) if waits else span.block or span.name
-            if text_width(text, 11) + (14 if waits else 4) <= wide[at]:
-                ink = style.OPS_TEXT[self.theme][span.op]
-                plate = style.TOKENS[self.theme]["surface"] if waits else "rgba(0,0,0,0)"
-                found.append((float(edges[at].mean()), lanes[span.lane], text, ink, plate))
+            block = "" if span.op == "host" else span.block
+            for text in span_words(span.name, block, span.reason if waits else ""):
+                if text_width(text, 11) + (14 if waits else 4) <= wide[at]:
+                    ink = style.OPS_TEXT[self.theme][span.op]
+                    plate = style.TOKENS[self.theme]["surface"] if waits else "rgba(0,0,0,0)"
+                    found.append((float(edges[at].mean()), lanes[span.lane], text, ink, plate))
+                    break
         return found

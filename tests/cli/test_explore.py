@@ -77,7 +77,7 @@ def test_the_page_is_served_on_this_machine() -> None:
     with serve.server() as url:
         status, text = fetch(url)
         assert status == 200
-        assert "mfviz" in text
+        assert "<title>mfviz" in text, "the page's script has failed"
         assert fetch(url.rsplit("/", 1)[0] + "/")[0] == 200
         port = int(url.split(":")[2].split("/")[0])
         with pytest.raises(ParameterError, match="taken"):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import math
 import subprocess
 import sys
@@ -82,6 +83,70 @@ def test_memory_refuses_with_one_clear_line(mfviz: Any, words: list[object], nee
 def test_warm_compiles_every_solver(mfviz: Any) -> None:
     told = mfviz("warm", "--json").json
     assert [row["solver"] for row in told["compiled"]] == list(registry())
+
+
+def test_datasets_tells_what_is_here(mfviz: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mfviz.data.catalog import entries
+
+    monkeypatch.delenv("MFVIZ_DATA_DIR", raising=False)
+    told = {item["name"]: item for item in mfviz("datasets", "--json").json["datasets"]}
+    assert list(told) == [found.name for found in entries()]
+    assert told["toy"]["available"] is True
+    assert "mfviz data get ml-25m" in told["ml-25m"]["available"]
+    assert told["ml-1m"]["ratings"] == 1_000_209
+    assert "toy" in mfviz("datasets").out
+
+
+def test_data_get_shows_the_licence_and_wants_it_accepted(
+    mfviz: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MFVIZ_DATA_DIR", raising=False)
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    said = mfviz("data", "get", "ml-100k")
+    assert said.code == 2
+    assert said.out == ""
+    assert "GroupLens" in said.err
+    assert "--yes" in said.err
+
+
+def test_data_get_without_a_network_says_what_to_do(
+    mfviz: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise ConnectionError("no route")
+
+    monkeypatch.delenv("MFVIZ_DATA_DIR", raising=False)
+    monkeypatch.setattr("pooch.retrieve", refuse)
+    said = mfviz("data", "get", "ml-100k", "--yes")
+    assert said.code == 2
+    assert "cannot be fetched" in said.err
+    assert "MFVIZ_DATA_DIR" in said.err
+
+
+def test_data_get_of_what_is_here_does_nothing(
+    mfviz: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "ml-100k").mkdir()
+    (tmp_path / "ml-100k" / "u.data").write_text("1\t2\t3\t4\n")
+    monkeypatch.setenv("MFVIZ_DATA_DIR", str(tmp_path))
+    said = mfviz("data", "get", "ml-100k")
+    assert said.code == 0
+    assert "here already" in said.out
+
+
+@pytest.mark.parametrize("name", ["toy", "netflix-sample", "nonsense"])
+def test_data_get_of_what_cannot_be_fetched(mfviz: Any, name: str) -> None:
+    said = mfviz("data", "get", name)
+    assert said.code == 2
+    assert name in said.err
+
+
+def test_no_command_shows_the_help(mfviz: Any) -> None:
+    for words in ([], ["data"]):
+        said = mfviz(*words)
+        assert said.code == 2
+        assert "Usage: mfviz" in said.err
+        assert said.err.count("\n") > 5
 
 
 def test_unknown_commands_and_options(mfviz: Any) -> None:

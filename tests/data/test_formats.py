@@ -206,7 +206,7 @@ plain_text = st.text(
     end=st.sampled_from(["\n", "\r\n"]),
 )
 @settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None
 )
 def test_what_the_csv_module_writes_is_read_back(
     wanted: list[Row], delimiter: str, end: str, tmp_path: Path

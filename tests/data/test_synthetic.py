@@ -38,7 +38,7 @@ def check_size(found: Ratings, wanted: Planted) -> None:
 
 
 @given(sizes(), st.floats(0, 5), st.floats(0, 5), st.integers(0, 2**31 - 1), st.integers(1, 60))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100)
 def test_any_size_is_exact_without_duplicates(
     size: tuple[int, int, int], user_skew: float, item_skew: float, seed: int, chunk: int
 ) -> None:

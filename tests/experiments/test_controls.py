@@ -201,19 +201,20 @@ def test_a_run_that_goes_on_has_no_result() -> None:
 def test_the_pace_is_waited_outside_solve_time() -> None:
     run = Run(PROBLEM, ScriptedSolver(epochs=4), pace=50)
     run.execute()
-    wall = run.result().history["wall_s"]
-    assert wall[4] - wall[1] >= 3 / 50 - 0.005
-    assert run.result().seconds["solve_s"] < 0.03
-    assert run.result().seconds["wall_s"] >= 3 / 50 - 0.005
+    result = run.result()
+    waits = 3 / 50  # before epochs 2, 3 and 4
+    assert result.history["wall_s"][4] - result.history["wall_s"][0] >= waits
+    parts = sum(result.seconds[f"{phase}_s"] for phase in ("setup", "solve", "eval"))
+    assert result.seconds["wall_s"] > parts + 0.001
 
 
 def test_a_chunked_epoch_is_paced_from_chunk_to_chunk() -> None:
     run = Run(PROBLEM, ScriptedSolver(epochs=1, chunks=9), pace=10)
     run.execute()
     spans = run.result().spans
-    starts = spans[(spans.lane == "W0") & (spans.op == "kernel")].start_ns.diff().dropna()
-    assert len(starts) == 9
-    assert starts.min() >= 0.005e9  # a tenth of 0.1 s, less what is not worth a sleep
+    starts = spans[(spans.lane == "W0") & (spans.op == "kernel")].start_ns
+    assert len(starts) == 10
+    assert starts.max() - starts.min() >= 0.08e9  # nine tenths of 0.1 s, less a debt
 
 
 def test_a_slow_pace_can_be_changed_paused_and_stopped_at_once() -> None:

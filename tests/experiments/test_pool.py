@@ -97,6 +97,20 @@ def test_at_unlimited_pace_a_runs_to_its_end_first(made: Pool) -> None:
     assert max(end for _, end in a) <= min(start for start, _ in b)
 
 
+def test_a_run_that_is_warm_and_waits_for_the_other_one_is_queued(made: Pool) -> None:
+    a, b = endless(), endless()
+    made.submit([a, b])
+    until(lambda: a.epoch > 2)
+    assert b.status == "queued"
+    made.cancel(a)
+    until(lambda: b.epoch > 2)
+    assert b.status == "running"
+    c = endless()
+    made.submit([c])
+    made.cancel(b)
+    until(lambda: c.status == "running")
+
+
 def test_at_a_pace_a_and_b_alternate_and_never_solve_at_once(made: Pool) -> None:
     runs = [
         Run(PROBLEM, ScriptedSolver(epochs=5, nap_s=0.004), pace=40),

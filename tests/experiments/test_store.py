@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -166,6 +167,15 @@ def test_a_failed_pack_leaves_the_old_file(folder: Path, tmp_path: Path) -> None
         pack(folder, target)
     assert target.read_bytes() == before
     assert not target.with_name("a.mfviz.part").exists()
+
+
+def test_a_home_that_cannot_be_written_is_no_reason_not_to_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("MFVIZ_RUNS_DIR", str(tmp_path / "file" / "runs"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert new_folder("abc").parent == tmp_path
 
 
 def test_new_folders_are_of_their_own_and_old_ones_go(home: Path) -> None:

@@ -116,6 +116,17 @@ def test_nothing_is_left_to_gain_on_the_solved_side() -> None:
     assert np.abs(other).max() > 1e-2  # the users were solved for the items of before
 
 
+@pytest.mark.parametrize("mean", [-3.0, 0.0, 3.0])
+def test_ratings_of_any_sign_are_learnt(mean: float) -> None:
+    rng = np.random.default_rng(0)
+    P, Q = rng.normal(size=(50, 2)), rng.normal(size=(40, 2))
+    u, i = np.divmod(rng.permutation(2000)[:1200], 40)
+    problem = problem_of(u, i, mean + (P[u] * Q[i]).sum(axis=1), holdout=0.1)
+    final, test = als(problem, rank=4, lam=0.01, epochs=30).final, problem.test
+    error = test.r - final.predict(test.u, test.i)
+    assert np.sqrt((error**2).mean()) < 0.05 * test.r.std()
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_recovers_a_planted_matrix(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -178,7 +178,22 @@ def test_waves_end_in_their_barriers() -> None:
 def test_without_the_barrier_switch_waves_may_overlap_in_time() -> None:
     early = [(0, 10, 20, 0, "0,0"), (1, 10, 25, 0, "1,1"),
              (0, 20, 30, 1, "0,1"), (1, 25, 40, 1, "1,0")]  # fmt: skip
-    assert not any("starts before" in s for s in check_run(waves(early, barrier=False)))
+    events = [e for e in waves(early, barrier=False) if getattr(e, "reason", "") != "barrier"]
+    assert check_run(renumbered(events)) == []
+
+
+def test_a_block_may_be_visited_in_portions_by_its_worker_only() -> None:
+    own = [(0, 10, 20, 0, "0,0"), (1, 10, 25, 0, "1,1"), (0, 25, 30, 1, "0,1")]
+    events = waves([*own, (1, 25, 40, 1, "1,0")])
+    portions = [e for e in events if not (isinstance(e, Span) and e.reason == "barrier")]
+    at = first(portions, Span, block="0,1")
+    portions[at] = replace(portions[at], block="0,0")
+    other = first(portions, Span, block="1,0")
+    portions[other] = replace(portions[other], block="1,1")
+    assert check_run(renumbered(portions)) == []
+    portions[other] = replace(portions[other], block="0,0")
+    found = check_run(renumbered(portions))
+    assert found == [f"epoch 1: wave 0 has a {what} block twice" for what in ("row", "column")]
 
 
 def test_fpsgd_may_not_work_on_one_row_twice_at_once() -> None:

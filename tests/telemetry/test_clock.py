@@ -45,6 +45,25 @@ def test_what_finds_no_room_is_counted() -> None:
     assert spans.dropped == 0
 
 
+def test_pauses_are_cut_out_of_waits_that_go_on_through_them() -> None:
+    spans = SpanBuffer.make(2)
+    spans.add(0, 0, 50)
+    spans.add(1, 10, 100, op="wait", reason="barrier")
+    spans.add(1, 100, 110, op="wait", reason="barrier")
+    batch = spans.take(0, 1, ("update",))
+    assert batch is not None
+    found = [
+        (row["lane"], row["op"], row["start_ns"], row["end_ns"])
+        for row in batch.without([(20, 30), (60, 90)]).fields()
+    ]
+    assert sorted(found) == [
+        ("W0", "kernel", 0, 50),
+        ("W1", "wait", 10, 20), ("W1", "wait", 30, 60), ("W1", "wait", 90, 100),
+        ("W1", "wait", 100, 110),
+    ]  # fmt: skip
+    assert len(batch) == 3
+
+
 def test_a_tag_without_a_name_is_refused_when_it_is_written_not_when_it_is_read() -> None:
     spans = SpanBuffer.make(1)
     spans.add(0, 0, 1, tag=1)

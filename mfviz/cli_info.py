@@ -1,0 +1,233 @@
+"""``mfviz solvers``, ``datasets``, ``data`` and ``memory``: what there is and what it takes."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mfviz.cli_common import as_option, echo_json, size, table
+from mfviz.errors import ParameterError
+
+if TYPE_CHECKING:
+    import param
+
+    from mfviz.data.catalog import Entry
+    from mfviz.solvers.base import Solver
+
+__all__ = ["data", "datasets", "memory", "solvers"]
+
+BACKENDS = ("cpu", "cuda")
+MIB = 1 << 20
+
+
+@click.command()
+@as_option
+def solvers(as_json: bool) -> None:
+    """List the solvers, what they are like and what can be set."""
+    from mfviz.solvers.base import registry
+
+    described = [describe(cls) for cls in registry().values()]
+    if as_json:
+        echo_json({"solvers": described})
+        return
+    for item in described:
+        backends = ", ".join(name for name, ok in item["available"].items() if ok is True)
+        mark = "  (a reconstruction)" if item["reconstruction"] else ""
+        click.echo(f"{item['key']}: {item['title']}{mark}")
+        click.echo(f"  {item['paper']}")
+        click.echo(f"  runs on {backends}; reproducible: {item['determinism']}")
+        click.echo(f"  parallel: {item['card']['parallel']}")
+        rows = [(p["name"], _value(p["default"]), _range(p), p["doc"]) for p in item["params"]]
+        click.echo(table(("setting", "default", "range", "meaning"), rows, indent="  ") + "\n")
+
+
+def describe(cls: type[Solver]) -> dict[str, Any]:
+    """Tell everything that a solver declares, with values that JSON can hold."""
+    made = cls()
+    return {
+        "key": cls.key,
+        "title": cls.title,
+        "paper": cls.paper,
+        "equations": cls.equations,
+        "backends": list(cls.backends),
+        "determinism": made.determinism("cpu" if "cpu" in cls.backends else cls.backends[0]),
+        "reconstruction": cls.reconstruction,
+        "card": asdict(cls.card),
+        "params": [_param(name, p) for name, p in cls.hyper_parameters().items()],
+        "available": {
+            backend: True
+            if backend in cls.backends
+            else f"{cls.title} has no {backend} backend; it runs on {', '.join(cls.backends)}."
+            for backend in BACKENDS
+        },
+    }
+
+
+def _param(name: str, parameter: param.Parameter) -> dict[str, Any]:
+    bounds = getattr(parameter, "bounds", None)
+    described = {
+        "name": name,
+        "default": parameter.default,
+        "bounds": list(bounds) if bounds else None,
+        "doc": parameter.doc,
+    }
+    if hasattr(parameter, "objects"):
+        described["choices"] = list(parameter.objects)
+    return described
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _range(described: dict[str, Any]) -> str:
+    if "choices" in described:
+        return " | ".join(_value(choice) for choice in described["choices"])
+    if isinstance(described["default"], bool):
+        return "true | false"
+    low, high = described["bounds"] or (None, None)
+    if low is None and high is None:
+        return ""
+    return f"{'' if low is None else _value(low)}..{'' if high is None else _value(high)}"
+
+
+@click.command()
+@as_option
+def datasets(as_json: bool) -> None:
+    """List the data sets that have a name, and whether each is on this machine."""
+    from mfviz.data.catalog import entries
+
+    if as_json:
+        echo_json({"datasets": [_dataset(found) for found in entries()]})
+        return
+    rows = [
+        (e.name, f"{e.users:,}", f"{e.items:,}", f"{e.ratings:,}", _whence(e), e.description)
+        for e in entries()
+    ]
+    click.echo(table(("name", "users", "items", "ratings", "here", "what it is"), rows))
+    click.echo("Any path to a file of ratings can stand in place of a name.")
+
+
+@click.group()
+def data() -> None:
+    """Get data sets."""
+
+
+@data.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Accept the licence without being asked.")
+def get(name: str, yes: bool) -> None:
+    """Download a data set into the cache, after its licence is accepted."""
+    from mfviz.data.catalog import entry
+    from mfviz.data.download import get as download
+    from mfviz.data.places import locate
+
+    found = entry(name)
+    files = locate(name)
+    if files:
+        click.echo(f"{name} is here already: {files[0].parent}")
+        return
+    click.echo(found.licence, err=True)
+    accepted = yes or not found.url
+    if not accepted:
+        if not sys.stdin.isatty():
+            raise ParameterError(f"say that you accept this licence: mfviz data get {name} --yes.")
+        accepted = click.confirm(f"Download {found.url} ({size(found.bytes)})?", err=True)
+    click.echo(download(name, accept_licence=accepted))
+
+
+def _dataset(found: Entry) -> dict[str, Any]:
+    names = ("name", "title", "description", "kind", "users", "items", "ratings", "scale")
+    more = ("licence", "url", "bytes", "checksum")
+    described = {name: getattr(found, name) for name in (*names, *more)}
+    return {**described, "available": True if found.available else found.missing}
+
+
+def _whence(found: Entry) -> str:
+    if found.kind == "synthetic":
+        return "synthetic"
+    return "yes" if found.available else "no"
+
+
+@click.command()
+@click.option("--solver", required=True, metavar="KEY", help="Solver, see: mfviz solvers.")
+@click.option("--users", type=int, required=True, help="Number of users m.")
+@click.option("--items", type=int, required=True, help="Number of items n.")
+@click.option("--ratings", type=int, required=True, help="Number of ratings.")
+@click.option("--rank", type=int, help="Features [the solver's default].")
+@click.option("--batch", type=int, help="Ratings a batch, for solvers that have batches.")
+@click.option("--workers", type=int, help="Threads [one for each core].")
+@click.option("--backend", default="cpu", metavar="cpu|cuda", show_default=True)
+@click.option(
+    "--split",
+    metavar="TRAIN,VALIDATION,TEST",
+    help="Shares of the ratings, as .7,.1,.2; without it all are training ratings.",
+)
+@click.option(
+    "--context-mib", type=float, default=0.0, help="What a device context takes before any array."
+)
+@as_option
+def memory(
+    solver: str,
+    users: int,
+    items: int,
+    ratings: int,
+    backend: str,
+    split: str | None,
+    context_mib: float,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Predict the memory that a solver holds for ratings of a given size."""
+    from mfviz.api import make_solver
+
+    for name, value in (("users", users), ("items", items), ("ratings", ratings)):
+        if value < 1:
+            raise ParameterError(f"--{name} is {value}; it must be at least 1.", name)
+    if context_mib < 0:
+        raise ParameterError(f"--context-mib is {context_mib}; it must be 0 or more.")
+    chosen = make_solver(solver, **{n: v for n, v in given.items() if v is not None})
+    if backend not in chosen.backends:
+        raise ParameterError(
+            f"{chosen.title} has no {backend} backend; it runs on {', '.join(chosen.backends)}."
+        )
+    training = round(ratings * _shares(split)[0])
+    model = chosen.memory(users, items, training, backend)
+    parts: list[dict[str, Any]] = [
+        {"name": p.name, "part": p.part, "place": p.place, "formula": p.formula, "bytes": p.bytes}
+        for p in model.parts
+    ]
+    if context_mib:
+        context = {"name": "device context", "part": "context", "place": "device"}
+        parts.insert(0, {**context, "formula": "given", "bytes": round(context_mib * MIB)})
+    total = sum(part["bytes"] for part in parts)
+    if as_json:
+        echo_json({"solver": solver, "parts": parts, "total_mib": total / MIB})
+        return
+    rows = [(p["name"], p["place"], p["formula"], size(p["bytes"])) for p in parts]
+    click.echo(
+        table(("array", "place", "formula", "size"), [*rows, ("total", "", "", size(total))])
+    )
+    click.echo("m users, n items, N training ratings, f features (padded), p workers.")
+
+
+def _shares(text: str | None) -> tuple[float, float, float]:
+    if text is None:
+        return 1.0, 0.0, 0.0
+    try:
+        train, validation, test = (float(piece) for piece in text.split(","))
+    except ValueError:
+        raise ParameterError(
+            f"--split is {text!r}; it must be three shares, as in .7,.1,.2.", "split"
+        ) from None
+    shares = (train, validation, test)
+    if min(shares) < 0 or train == 0 or abs(sum(shares) - 1) > 1e-6:
+        raise ParameterError(
+            f"--split is {text}; the shares must be positive and add up to 1.", "split"
+        )
+    return shares

@@ -1,0 +1,160 @@
+"""Ratings by name: where a name is looked up, and what is said where it is not found.
+
+A name is a path, or else a folder or file under ``MFVIZ_DATA_DIR``, or else under the cache of
+downloads, or else a synthetic set. Sets that were loaded stay in memory, the last few, as long as
+their files do not change.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import threading
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from mfviz.data.entries import ENTRIES, Entry
+from mfviz.data.formats import read_parts
+from mfviz.data.places import FILES, data_dir, locate
+from mfviz.data.ratings import Ratings
+from mfviz.data.synthetic import generate
+from mfviz.errors import DataError
+
+__all__ = ["Entry", "Source", "entries", "entry", "find", "load"]
+
+KEPT = 3  # sets in memory; the largest take 300 MB each
+
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where ratings come from.
+
+    Attributes
+    ----------
+    name : str
+        Shown name.
+    files : tuple of Path
+        To be read one after the other; empty for a synthetic set.
+    entry : Entry, optional
+        Set if the name is in the catalog.
+    """
+
+    name: str
+    files: tuple[Path, ...] = ()
+    entry: Entry | None = None
+
+
+def entries() -> tuple[Entry, ...]:
+    """Every data set that has a name, synthetic ones first."""
+    return ENTRIES
+
+
+def entry(name: str) -> Entry:
+    """Return the data set of that name.
+
+    Raises
+    ------
+    DataError
+        If there is none, with the names that are close.
+    """
+    for found in ENTRIES:
+        if found.name == name:
+            return found
+    raise _unknown(name)
+
+
+def find(name_or_path: str | os.PathLike[str]) -> Source:
+    """Find out what a name or path stands for, without reading it.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+        A file; a folder that holds one of the usual files; the name of a data set; or a file in
+        the folder of one, such as "ml-100k/u1.base".
+
+    Returns
+    -------
+    Source
+
+    Raises
+    ------
+    DataError
+        If there is nothing of that name: says what there is, what is close, and how to get it.
+    """
+    text = os.fspath(name_or_path).strip()
+    known = next((found for found in ENTRIES if found.name == text), None)
+    files = locate(text)
+    if files:
+        return Source(known.name if known else _shown(text), files, known)
+    if known is not None:
+        if known.kind == "synthetic":
+            return Source(known.name, entry=known)
+        raise DataError(known.missing)
+    if text and os.path.isdir(os.path.expanduser(text)):
+        raise DataError(
+            f"{text}: is a folder without {', '.join(FILES)}; name the file of ratings in it."
+        )
+    raise _unknown(text)
+
+
+def load(name_or_path: str | os.PathLike[str]) -> Ratings:
+    """Load ratings by name or path.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+        As :func:`find` takes it.
+
+    Returns
+    -------
+    Ratings
+        Possibly shared with other callers; they are immutable.
+
+    Raises
+    ------
+    DataError
+        If there is nothing of that name, or a file cannot be read.
+    """
+    source = find(name_or_path)
+    try:
+        stamps = tuple(
+            (path.stat().st_mtime_ns, path.stat().st_size, path.stat().st_ino)
+            for path in source.files
+        )
+    except OSError as error:
+        raise DataError(f"{name_or_path}: cannot be read ({error.strerror}).") from None
+    with _lock:  # two pages that ask for one set must not parse it twice
+        return _loaded(source, stamps)
+
+
+@lru_cache(maxsize=KEPT)
+def _loaded(source: Source, stamps: tuple[tuple[int, ...], ...]) -> Ratings:
+    if source.entry is not None and source.entry.planted is not None and not source.files:
+        return generate(source.entry.planted, name=source.name)
+    return read_parts(source.files, name=source.name)
+
+
+def _shown(text: str) -> str:
+    """Shorten a long path to its last two parts; "ml-100k/u1.base" stays what it is."""
+    return "/".join(Path(text).parts[-2:]) if not Path(text).is_absolute() else Path(text).name
+
+
+def _unknown(text: str) -> DataError:
+    names = [found.name for found in ENTRIES]
+    close = difflib.get_close_matches(text.lower(), names, n=3, cutoff=0.6)
+    meant = f" Did you mean {' or '.join(close)}?" if close else ""
+    if os.path.dirname(text) or os.path.splitext(text)[1]:
+        return DataError(
+            f"{text[:200]!r}: there is no such file, from {os.getcwd()}, under MFVIZ_DATA_DIR "
+            f"({data_dir() or 'not set'}) or in the cache. Check the path.{meant}"
+        )
+    ready = [found.name for found in ENTRIES if found.available]
+    rest = [name for name in names if name not in ready]
+    more = f"; to be fetched first: {', '.join(rest)}" if rest else ""
+    return DataError(
+        f"{text[:200]!r} is neither a file nor a data set.{meant} "
+        f"Ready to use: {', '.join(ready)}{more}."
+    )

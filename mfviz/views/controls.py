@@ -1,0 +1,251 @@
+"""The drawer: data, solvers, the settings that they declare, the check before a run, Run and Stop.
+
+The fields are made anew only when the chosen solvers change; otherwise they are kept and their
+values follow the desk.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+import panel as pn
+import panel_material_ui as pmui
+
+from mfviz.data import catalog
+from mfviz.views.chips import icon
+from mfviz.views.desk import OWN_FILE, Desk
+from mfviz.views.parts import Html, box
+from mfviz.views.session import Session
+from mfviz.views.settings import Field, Key, write
+from mfviz.views.theme import sheet
+
+__all__ = ["Drawer"]
+
+NONE = "none"
+
+
+class Drawer:
+    """The controls of a page.
+
+    Parameters
+    ----------
+    session : Session
+
+    Attributes
+    ----------
+    view : list of Panel objects
+        For the sidebar, top to bottom.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.desk: Desk = session.desk
+        self._quiet = False
+        self._fields: dict[Key, Any] = {}
+        self._shape: tuple[Any, ...] = ()
+        self._make_data()
+        self._make_solvers()
+        self._make_footer()
+        self.main, self.more = box(pn.Column, parts=("fields",)), box(pn.Column, parts=("fields",))
+        self.advanced = pmui.Accordion(
+            ("Advanced", self.more), active=[], margin=0, sizing_mode="stretch_width",
+            stylesheets=[sheet("accordion")], visible=False, disable_gutters=True,
+            variant="outlined", title_variant="body2",
+        )  # fmt: skip
+        top = box(
+            pn.Column, self.data, self.path, self.about.pane, self.solver, self.card_a.pane,
+            self.compare, self.card_b.pane, self.main, self.advanced, parts=("drawer",),
+        )  # fmt: skip
+        self.view = [top, self.footer]
+        self.desk.watchers.append(self.refresh)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Bring every control up to date with the desk and the session."""
+        self._quiet = True
+        try:
+            self._refresh_data()
+            if self.desk.settings is not None:
+                self._refresh_solvers()
+                self._refresh_fields()
+            self._refresh_footer()
+        finally:
+            self._quiet = False
+
+    # --- data and solvers -------------------------------------------------------------------
+
+    def _make_data(self) -> None:
+        self._names = {entry.title: entry.name for entry in catalog.entries()}
+        missing = [entry.title for entry in catalog.entries() if not entry.available]
+        self.data = _select(
+            "Data", [*self._names, OWN_FILE], "Ratings to factorize; 10 % are held out as a test.",
+            disabled_options=missing,
+        )  # fmt: skip
+        self.path = _text(
+            "Ratings file",
+            "Path of a ratings file on the machine that serves this page: u.data, ratings.dat, "
+            ".csv, .tsv or .npz.",
+            visible=False,
+        )
+        self.about = Html("", sizing_mode="stretch_width")
+        self.data.param.watch(self._data_chosen, "value")
+        self.path.param.watch(self._path_typed, "value")
+
+    def _make_solvers(self) -> None:
+        self.solver = _select("Solver A", [], "The algorithm of run A.")
+        self.compare = _select(
+            "Solver B", [NONE], "A second algorithm on the same problem, drawn on the same axes."
+        )
+        self.card_a, self.card_b = Html(), Html()
+        self.solver.param.watch(lambda event: self._solver_chosen("A", event.new), "value")
+        self.compare.param.watch(lambda event: self._solver_chosen("B", event.new), "value")
+
+    def _refresh_data(self) -> None:
+        title = next((t for t, name in self._names.items() if name == self.desk.data), OWN_FILE)
+        self.data.value = title
+        own = title == OWN_FILE
+        self.path.visible = own
+        if own and self.desk.data != OWN_FILE:
+            self.path.value = self.desk.data
+        kind = "help bad" if self.desk.trouble else "help"
+        self.about.set(f'<div class="{kind}">{escape(self.desk.about_data())}</div>')
+
+    def _refresh_solvers(self) -> None:
+        settings = self.desk.settings
+        assert settings is not None
+        titles = {cls.title: key for key, cls in settings.registry.items()}
+        names = {key: title for title, key in titles.items()}
+        if self.solver.options != list(titles):
+            self.solver.options = list(titles)
+            self.compare.options = [NONE, *titles]
+        self.solver.value = names[settings.solvers["A"]]
+        self.compare.value = names.get(settings.solvers["B"], NONE)
+        for slot, shown in (("A", self.card_a), ("B", self.card_b)):
+            key = settings.solvers[slot]
+            line = escape(_one_line(settings.registry[key])) if key else "no second run"
+            shown.set(f'<div class="help line" title="{line}">{line}</div>')
+
+    # --- fields -----------------------------------------------------------------------------
+
+    def _refresh_fields(self) -> None:
+        settings = self.desk.settings
+        assert settings is not None
+        fields = settings.fields()
+        shape = tuple((f.key, f.label, f.unit, f.hint, f.kind, f.choices) for f in fields)
+        if shape != self._shape:
+            self._shape = shape
+            self._fields = {field.key: self._field(field) for field in fields}
+            self.main.objects = [self._fields[f.key] for f in fields if f.main]
+            self.more.objects = [self._fields[f.key] for f in fields if not f.main]
+            self.advanced.visible = any(not f.main for f in fields)
+        for field in fields:
+            widget, error = self._fields[field.key], self.desk.errors.get(field.key, "")
+            if not error:
+                widget.value = field.value if field.kind == "switch" else write(field.value)
+            if hasattr(widget, "error_state") and widget.error_state != bool(error):
+                widget.error_state = bool(error)
+                widget.helper_text = error
+        changed, rest = settings.changed(), sum(not f.main for f in fields)
+        words = f"{changed} of {rest} changed" if changed else f"{rest} at their defaults"
+        title = f"Advanced · {words}"
+        if self.advanced._names[:1] != [title]:
+            self.advanced[0] = (title, self.more)
+
+    def _field(self, field: Field) -> Any:
+        label = field.label if field.hint == "" else f"{field.label} · {field.key[0]}"
+        if field.kind == "switch":
+            widget = pmui.Switch(
+                label=label, value=field.value, description=field.help, size="small", margin=0,
+                stylesheets=[sheet("switch")], sizing_mode="stretch_width", color="primary",
+            )  # fmt: skip
+        elif field.kind == "choice":
+            widget = _select(label, [str(c) for c in field.choices], field.help)
+        else:
+            widget = _text(label, field.help, unit=field.unit)
+        widget.param.watch(lambda event: self._edited(field.key, event.new), "value")
+        return widget
+
+    # --- footer -----------------------------------------------------------------------------
+
+    def _make_footer(self) -> None:
+        self.check = Html("", "preflight")
+        self.meter = pmui.LinearProgress(
+            value=0, variant="determinate", sizing_mode="stretch_width", margin=(6, 0, 6, 0),
+            stylesheets=[sheet("meter")],
+        )  # fmt: skip
+        self.run = pmui.Button(
+            label="Run", icon="play_arrow", variant="contained", sizing_mode="stretch_width",
+            height=44, margin=0, stylesheets=[sheet("run"), ""],
+        )  # fmt: skip
+        self.stop = pmui.Button(
+            label="Stop", icon="stop", variant="outlined", height=44, width=82, margin=0,
+            stylesheets=[sheet("run")], disabled=True,
+        )  # fmt: skip
+        later = self.session.host.later
+        self.run.on_click(lambda event: later(self.session.run))
+        self.stop.on_click(lambda event: later(self.session.stop))
+        buttons = box(pn.Row, self.run, self.stop, parts=("gap",))
+        self.footer = box(pn.Column, self.check.pane, self.meter, buttons, parts=("footer",))
+
+    def _refresh_footer(self) -> None:
+        check = self.desk.preflight()
+        mark = icon("check" if check.ready else "cross")
+        kind = "fits" if check.ready else "bad"
+        self.check.set(
+            f'<div class="preflight {kind}">{mark}<b>{escape(check.sentence)}</b>'
+            f'<span class="parts">{escape(check.parts)}</span></div>'
+        )
+        self.meter.value = max(1, round(100 * check.share)) if check.share else 0
+        self.run.disabled = not check.ready
+        self.stop.disabled = not self.session.live
+        both = self.desk.settings is None or len(self.desk.settings.slots) == 2
+        what = f':host {{ --mf-what: "{" A and B" if both else " A"}"; }}'
+        if self.run.stylesheets[1] != what:
+            self.run.stylesheets = [sheet("run"), what]
+
+    # --- what a person does -----------------------------------------------------------------
+
+    def _data_chosen(self, event: Any) -> None:
+        if self._quiet:
+            return
+        if event.new == OWN_FILE:
+            self.path.visible = True
+            return
+        self.session.host.later(lambda: self.desk.choose_data(self._names[event.new]))
+
+    def _path_typed(self, event: Any) -> None:
+        if not self._quiet and event.new.strip():
+            self.session.host.later(lambda: self.desk.choose_data(event.new.strip()))
+
+    def _solver_chosen(self, slot: str, title: str) -> None:
+        settings = self.desk.settings
+        if self._quiet or settings is None:
+            return
+        key = next((k for k, cls in settings.registry.items() if cls.title == title), "")
+        self.session.host.later(lambda: self.desk.choose_solver(slot, key))
+
+    def _edited(self, key: Key, value: Any) -> None:
+        if not self._quiet:
+            self.session.host.later(lambda: self.desk.edit(key, value))
+
+
+def _select(label: str, options: list[str], help_text: str, **settings: Any) -> Any:
+    return pmui.Select(
+        label=label, options=options, description=help_text, size="small", margin=0,
+        stylesheets=[sheet("field")], sizing_mode="stretch_width", **settings,
+    )  # fmt: skip
+
+
+def _text(label: str, help_text: str, *, unit: str = "", **settings: Any) -> Any:
+    unit_rule = [f':host {{ --mf-unit: "{unit}"; }}'] if unit else []
+    return pmui.TextInput(
+        label=label, description=help_text, size="small", margin=0,
+        stylesheets=[sheet("field"), *unit_rule], sizing_mode="stretch_width", **settings,
+    )  # fmt: skip
+
+
+def _one_line(cls: Any) -> str:
+    """What a solver is like in a few words: what is parallel, and where it runs."""
+    first = cls.card.parallel.split(". ")[0].rstrip(".")
+    return f"{first} · {', '.join(b.upper() for b in cls.backends)}"

@@ -1,0 +1,270 @@
+"""The desk: what will run next, and whether it can.
+
+It joins the chosen data, the settings of one or two solvers, the proposals for them, and the
+check before a run (does each solver serve the problem, does it fit into memory). The drawer shows
+it; the session takes runs from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mfviz.data.problem import Problem
+from mfviz.errors import MfvizError, ParameterError
+from mfviz.solvers.base import Solver
+from mfviz.telemetry.memory import available_bytes
+from mfviz.views.chips import memory_size
+from mfviz.views.host import Host
+from mfviz.views.loading import HOLDOUT, Loaded, Loader, loader
+from mfviz.views.readiness import Readiness, readiness
+from mfviz.views.settings import Key, Settings
+
+__all__ = ["OWN_FILE", "Desk", "Preflight"]
+
+OWN_FILE = "own file"
+DEFAULTS = {"data": "toy", "solver": "sgd", "compare": "als"}
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What stands above the Run button.
+
+    Attributes
+    ----------
+    ready : bool
+        Whether Run may be pressed.
+    sentence : str
+        Fits, or why not.
+    parts : str
+        Memory of A and B, or nothing.
+    share : float
+        Part of the free memory, 0 to 1.
+    sizes : dict of str to int
+        Predicted bytes by slot.
+    """
+
+    ready: bool
+    sentence: str
+    parts: str = ""
+    share: float = 0.0
+    sizes: Mapping[str, int] | None = None
+
+
+class Desk:
+    """The state of the drawer.
+
+    Parameters
+    ----------
+    host : Host
+    defaults : mapping
+        data, solver, compare and settings to begin with; the address goes before them.
+    ready : Readiness, optional
+    load : Loader, optional
+    page_names : tuple of str
+        Names in the address that are the page's own and no setting.
+
+    Attributes
+    ----------
+    data : str
+        Name in the catalog, or a path.
+    problem : Problem or None
+    loading : bool
+    trouble : str
+        Why there is no problem.
+    notices : list of str
+        Sentences about mended values of the address.
+    settings : Settings or None
+        None until the solvers are imported.
+    errors : dict
+        Sentences by field, for what was typed and not accepted.
+    watchers : list of callable
+        Called after each change.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        defaults: Mapping[str, Any] | None = None,
+        *,
+        ready: Readiness | None = None,
+        load: Loader | None = None,
+        page_names: tuple[str, ...] = (),
+    ) -> None:
+        self.host = host
+        self.readiness = ready or readiness()
+        self._loader = load or loader()
+        given = {k: str(v) for k, v in (defaults or {}).items() if v is not None}
+        self._query = {**DEFAULTS, **given, **host.query}
+        self._page_names = page_names
+        self.data = self._query["data"]
+        self.loaded = Loaded()
+        self.loading = False
+        self.notices: list[str] = []
+        self.settings: Settings | None = None
+        self.errors: dict[Key, str] = {}
+        self.watchers: list[Callable[[], None]] = []
+        self._asked: tuple[str, int] | None = None
+
+    @property
+    def problem(self) -> Problem | None:
+        """The problem on the desk."""
+        return self.loaded.problem
+
+    @property
+    def trouble(self) -> str:
+        """Why there is none."""
+        return self.loaded.trouble
+
+    def open(self) -> None:
+        """Read the address and begin to load; call once the solvers may be imported."""
+        if self.settings is not None or self.readiness.registry is None:
+            return
+        settings = Settings(self.readiness.registry, DEFAULTS["solver"], "")
+        self.notices += settings.read(self._query, ignore=("data", "run", *self._page_names))
+        self.settings = settings
+        self._load()
+
+    def choose_data(self, name: str) -> None:
+        """Put other ratings on the desk."""
+        if name and name != self.data:
+            self.data = name
+            self._load()
+
+    def choose_solver(self, slot: str, key: str) -> None:
+        """Put another solver into a slot; its proposal fills what was not edited."""
+        if self.settings is None or self.settings.solvers[slot] == key:
+            return
+        self.settings.choose(slot, key)
+        self.errors = {k: v for k, v in self.errors.items() if k[0] not in (slot, "both")}
+        self._propose()
+        self._tell()
+
+    def edit(self, key: Key, text: Any) -> None:
+        """Take what was typed into a field; a value that is refused leaves a sentence there."""
+        if self.settings is None:
+            return
+        before = self.settings.value(key)
+        try:
+            value = self.settings.set(key, text)
+            self.errors.pop(key, None)
+        except ParameterError as error:
+            self.errors[key] = str(error)
+            value = before
+        if key[1] == "seed" and value != before:
+            self._load()
+        self._tell()
+
+    def reset(self) -> None:
+        """Go back to the proposals."""
+        if self.settings is not None:
+            self.settings.reset()
+            self.errors.clear()
+            self._tell()
+
+    def apply(self, slot: str, fix: str) -> None:
+        """Take a suggestion NAME=VALUE for a slot."""
+        name, _, value = fix.partition("=")
+        self.edit(("both" if name in ("rank", "workers", "seed") else slot, name), value)
+
+    def preflight(self) -> Preflight:
+        """Say whether the run can start, and what it would need."""
+        if self.settings is None:
+            return Preflight(True, "Solvers are being imported; Run waits for them.")
+        if self.trouble:
+            return Preflight(False, self.trouble)
+        if self.errors:
+            return Preflight(False, next(iter(self.errors.values())))
+        problem = self.problem
+        if problem is None:
+            return Preflight(True, f"Loading {self.data} ...")
+        try:
+            return self._check(self.settings, problem)
+        except MfvizError as error:
+            return Preflight(False, str(error))
+
+    def solvers(self) -> list[tuple[str, Solver]]:
+        """Slots and solvers to run now.
+
+        Raises
+        ------
+        MfvizError
+            If the desk is not ready.
+        """
+        check = self.preflight()
+        if self.settings is None or self.problem is None or not check.ready:
+            raise MfvizError(check.sentence)
+        return [(slot, self.settings.make(slot)) for slot in self.settings.slots]
+
+    def query(self) -> dict[str, str]:
+        """The desk as it stands in an address."""
+        if self.settings is None:
+            return {k: v for k, v in self._query.items() if k not in ("run", *self._page_names)}
+        return {"data": self.data, **self.settings.query()}
+
+    def about_data(self) -> str:
+        """One line about the ratings."""
+        if self.trouble:
+            return self.trouble
+        problem = self.problem
+        if problem is None or self.loading:
+            return f"loading {self.data} ..."
+        total = problem.train.nnz + problem.test.nnz + problem.set_aside
+        aside = f" · {problem.set_aside:,} set aside" if problem.set_aside else ""
+        return (
+            f"{problem.n_users:,} × {problem.n_items:,} · {total:,} ratings"
+            f" · {round(100 * HOLDOUT)} % test{aside}"
+        )
+
+    def _check(self, settings: Settings, problem: Problem) -> Preflight:
+        sizes = {}
+        for slot in settings.slots:
+            solver = settings.make(slot)
+            refusal = solver.supports(problem)
+            if refusal:
+                return Preflight(False, f"{slot} cannot run: {refusal}")
+            model = solver.memory(problem.n_users, problem.n_items, problem.train.nnz)
+            sizes[slot] = model.total_bytes
+        free = available_bytes()[0]
+        need = sum(sizes.values())
+        parts = " · ".join(f"{slot} {memory_size(size)}" for slot, size in sizes.items())
+        if need > free:
+            sentence = (
+                f"does not fit: {memory_size(need)} of {memory_size(free)}. "
+                "Choose a lower rank or smaller data."
+            )
+            return Preflight(False, sentence, parts, 1.0, sizes)
+        sentence = f"fits: {memory_size(need)} of {memory_size(free)}"
+        return Preflight(True, sentence, parts if len(sizes) > 1 else "", need / free, sizes)
+
+    def _load(self) -> None:
+        seed = int(self.settings.value(("both", "seed"))) if self.settings else 0
+        self._asked = (self.data, seed)
+        held = self._loader.held(self.data, seed)
+        if held is not None:
+            self._arrived((self.data, seed), held)
+            return
+        self.loading, self.loaded = True, Loaded()
+        asked = self._asked
+        self._loader.fetch(
+            self.data, seed, lambda got: self.host.later(lambda: self._arrived(asked, got))
+        )
+        self._tell()
+
+    def _arrived(self, asked: tuple[str, int], loaded: Loaded) -> None:
+        if asked != self._asked:
+            return  # something else was chosen meanwhile
+        self.loading, self.loaded = False, loaded
+        self._propose()
+        self._tell()
+
+    def _propose(self) -> None:
+        if self.settings is None or self.problem is None:
+            return
+        for slot in self.settings.slots:
+            self.settings.propose(slot, self.loaded.proposal(self.settings.solvers[slot]))
+
+    def _tell(self) -> None:
+        for watcher in self.watchers:
+            watcher()

@@ -1,0 +1,304 @@
+"""Where a page lives: a served document, a notebook cell, or a test without either.
+
+This is the one module that touches ``pn.state`` and documents. Everything else asks its host to
+call it back, to read or write the address, and to tell when the page closes, so that one
+``build(host)`` serves a browser tab, a notebook output, a desktop window and a test alike.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+__all__ = ["HeadlessHost", "Host", "NotebookHost", "ServerHost", "Ticker", "here"]
+
+JOIN_S = 60  # how long a browser may take to join the session that was built for it
+Callback = Callable[[], None]
+log = logging.getLogger(__name__)
+
+
+def guarded(callback: Callback) -> Callback:
+    """Keep an exception inside a callback from ending the session; it goes to the log."""
+
+    def call() -> None:
+        try:
+            callback()
+        except Exception:
+            log.exception("a callback of the page failed")
+
+    return call
+
+
+class Ticker:
+    """A periodic callback that can be started and stopped again and again."""
+
+    def __init__(self, begin: Callable[[], Any], end: Callable[[Any], None]) -> None:
+        self._begin, self._end = begin, end
+        self._handle: Any = None
+
+    @property
+    def running(self) -> bool:
+        """Whether the callback is being called."""
+        return self._handle is not None
+
+    def start(self) -> None:
+        """Begin to call; does nothing where it runs already."""
+        if self._handle is None:
+            self._handle = self._begin()
+
+    def stop(self) -> None:
+        """Cease to call."""
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            self._end(handle)
+
+
+class Host(ABC):
+    """What a page needs from the place where it lives.
+
+    Attributes
+    ----------
+    kind : str
+        "server", "notebook" or "headless".
+    """
+
+    kind: str = ""
+
+    def __init__(self, query: Mapping[str, str] | None = None) -> None:
+        self._query = dict(query or {})
+        self._closing: list[Callback] = []
+
+    @abstractmethod
+    def every(self, seconds: float, callback: Callback) -> Ticker:
+        """Return a stopped ticker that calls back each ``seconds`` on the page's thread."""
+
+    @abstractmethod
+    def later(self, callback: Callback) -> None:
+        """Call once, soon, on the page's thread; may be called from any thread."""
+
+    def on_close(self, callback: Callback) -> None:
+        """Call when the page is gone for good (a bound method of a module, never of a script)."""
+        self._closing.append(guarded(callback))
+
+    def on_load(self, callback: Callback) -> None:
+        """Call once the page is on the screen."""
+        self.later(callback)
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Send everything that changes inside as one message."""
+        yield
+
+    @property
+    def query(self) -> dict[str, str]:
+        """Settings in the page's address."""
+        return dict(self._query)
+
+    def set_query(self, query: Mapping[str, str]) -> None:
+        """Write settings into the page's address."""
+        self._query = dict(query)
+
+    def close(self) -> None:
+        """Tell everybody that the page is gone, once."""
+        closing, self._closing = self._closing, []
+        for callback in closing:
+            callback()
+
+    @property
+    def now(self) -> float:
+        """Seconds of a monotonic clock."""
+        return time.monotonic()
+
+
+class ServerHost(Host):
+    """A tab of a browser, served by ``mfviz explore`` or ``panel serve``."""
+
+    kind = "server"
+
+    def __init__(self) -> None:
+        import panel as pn
+
+        self._pn = pn
+        self.doc = pn.state.curdoc
+        self.location = pn.state.location
+        arguments = pn.state.session_args or {}
+        super().__init__(
+            {
+                name: values[-1].decode("utf-8", "replace")
+                for name, values in arguments.items()
+                if values
+            }
+        )
+        pn.state.on_session_destroyed(self._destroyed)
+        # A session that no browser has joined yet must survive a slow one: its unused life is
+        # short under ``mfviz explore``, so that closed pages end their runs soon.
+        self._kept: Any = None
+        self.doc.add_next_tick_callback(self._keep)
+        self.doc.add_timeout_callback(self._let_go, JOIN_S * 1000)
+        pn.state.onload(self._let_go)
+
+    def every(self, seconds: float, callback: Callback) -> Ticker:
+        """See :meth:`Host.every`."""
+        call = self._with_document(callback)
+        return Ticker(
+            lambda: self.doc.add_periodic_callback(call, round(seconds * 1000)),
+            self._remove,
+        )
+
+    def later(self, callback: Callback) -> None:
+        """See :meth:`Host.later`."""
+        self.doc.add_next_tick_callback(self._with_document(callback))
+
+    def on_load(self, callback: Callback) -> None:
+        """See :meth:`Host.on_load`."""
+        self._pn.state.onload(guarded(callback))
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """See :meth:`Host.hold`."""
+        with self._pn.io.hold(self.doc):
+            yield
+
+    def set_query(self, query: Mapping[str, str]) -> None:
+        """See :meth:`Host.set_query`."""
+        super().set_query(query)
+        if self.location is not None:
+            self.location.search = "?" + urlencode(self._query) if query else ""
+
+    def _with_document(self, callback: Callback) -> Callback:
+        from panel.io.state import set_curdoc
+
+        safe = guarded(callback)
+
+        def call() -> None:
+            with set_curdoc(self.doc):
+                safe()
+
+        return call
+
+    def _remove(self, handle: Any) -> None:
+        try:
+            self.doc.remove_periodic_callback(handle)
+        except (AttributeError, ValueError):
+            log.debug("the document dropped its callback before the page did")
+
+    def _keep(self) -> None:
+        session = getattr(self.doc.session_context, "session", None)
+        if session is not None and session.connection_count == 0:
+            self._kept = session
+            session.block_expiration()
+
+    def _let_go(self) -> None:
+        session, self._kept = self._kept, None
+        if session is not None:
+            session.unblock_expiration()
+
+    def _destroyed(self, session_context: Any) -> None:
+        self.close()
+
+
+class NotebookHost(Host):
+    """The output of a notebook cell: the kernel's own event loop, no address."""
+
+    kind = "notebook"
+
+    def __init__(self) -> None:
+        from tornado.ioloop import IOLoop
+
+        super().__init__()
+        self.loop = IOLoop.current()
+
+    def every(self, seconds: float, callback: Callback) -> Ticker:
+        """See :meth:`Host.every`."""
+        from tornado.ioloop import PeriodicCallback
+
+        def begin() -> Any:
+            periodic = PeriodicCallback(guarded(callback), seconds * 1000)
+            self.loop.add_callback(periodic.start)
+            return periodic
+
+        return Ticker(begin, lambda periodic: self.loop.add_callback(periodic.stop))
+
+    def later(self, callback: Callback) -> None:
+        """See :meth:`Host.later`."""
+        self.loop.add_callback(guarded(callback))
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """See :meth:`Host.hold`."""
+        import panel as pn
+
+        with pn.io.hold():
+            yield
+
+
+class HeadlessHost(Host):
+    """No page at all: time passes when a test says so.
+
+    Parameters
+    ----------
+    query : str
+        The address's query, as in ``rank=16&solver=als``.
+    """
+
+    kind = "headless"
+
+    def __init__(self, query: str = "") -> None:
+        super().__init__(dict(parse_qsl(query)))
+        self._now = 0.0
+        self._tickers: list[tuple[float, Callback, list[float]]] = []
+        self._soon: deque[Callback] = deque()
+
+    def every(self, seconds: float, callback: Callback) -> Ticker:
+        """See :meth:`Host.every`."""
+
+        def begin() -> Any:
+            entry = (seconds, callback, [self._now + seconds])
+            self._tickers.append(entry)
+            return entry
+
+        return Ticker(begin, self._tickers.remove)
+
+    def later(self, callback: Callback) -> None:
+        """See :meth:`Host.later`."""
+        self._soon.append(callback)
+
+    @property
+    def now(self) -> float:
+        """Seconds that a test has let pass."""
+        return self._now
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing would be called if time went on."""
+        return not self._tickers and not self._soon
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass in steps of 50 ms, and call whatever is due."""
+        until = self._now + seconds
+        while True:
+            while self._soon:
+                self._soon.popleft()()
+            for period, callback, due in list(self._tickers):
+                if due[0] <= self._now + 1e-9:
+                    due[0] += period
+                    callback()
+            if self._now >= until - 1e-9:
+                return
+            self._now = min(self._now + 0.05, until)
+
+
+def here() -> Host:
+    """Return the host of the place where this is called: a served document, else a notebook."""
+    import panel as pn
+
+    document = pn.state.curdoc
+    if document is not None and document.session_context is not None:
+        return ServerHost()
+    return NotebookHost()

@@ -1,0 +1,204 @@
+"""The page: frame, app bar, drawer, cards and transport, put together for a host.
+
+:func:`build` is the one entrance; what it returns can be served, shown in a notebook or asked for
+its parts by a test. Numba is not imported on this path: the page opens on a recorded run while the
+kernels are made ready behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import panel as pn
+import panel_material_ui as pmui
+
+from mfviz.views.appbar import AppBar
+from mfviz.views.board import Board
+from mfviz.views.controls import Drawer
+from mfviz.views.desk import Desk
+from mfviz.views.host import Host, ServerHost, here
+from mfviz.views.launch import from_disk, recordings
+from mfviz.views.parts import box
+from mfviz.views.session import PACES, Session
+from mfviz.views.theme import material, sheet, variables
+from mfviz.views.transport import Transport
+
+__all__ = ["PAGE_NAMES", "View", "build", "serve"]
+
+PAGE_NAMES = ("pace", "x", "logx", "logy", "theme", "step")
+
+
+class View:
+    """Everything on a page, and how it hangs together.
+
+    Parameters
+    ----------
+    host : Host
+    defaults : mapping, optional
+        Settings to begin with (data, solver, compare, seed, ...).
+    session : Session, optional
+        Made for the host if it is left out.
+
+    Attributes
+    ----------
+    session, desk, board, drawer, transport
+        The parts.
+    theme : str
+        "light" or "dark".
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        defaults: Mapping[str, Any] | None = None,
+        *,
+        session: Session | None = None,
+    ) -> None:
+        self.host = host
+        self.desk = session.desk if session else Desk(host, defaults, page_names=PAGE_NAMES)
+        self.session = session or Session(host, self.desk)
+        query = host.query
+        self.theme = "dark" if query.get("theme") == "dark" else "light"
+        self._take_page_settings(query)
+        self.board = Board(self.session, self.theme, query)
+        self.board.changed = self._write_address
+        self.drawer = Drawer(self.session)
+        self.transport = Transport(self.session)
+        self.session.watch(self.drawer.refresh, 1.0)
+        self.session.watch(self._write_address, 1.0)
+        self.main = box(
+            pn.Column, self.board.view, self.transport.view, parts=("main",),
+            sizing_mode="stretch_both",
+        )  # fmt: skip
+        self._loaded = False
+
+    def open(self) -> None:
+        """Begin: kernels in the background, the run of the address or a recorded one on screen."""
+        self.session.readiness.begin()
+        self.desk.open()
+        if not self._reopen(self.host.query.get("run", "")):
+            self.session.replay(recordings(), demo=True)
+        self.host.on_load(self._on_screen)
+
+    def set_theme(self, theme: str) -> None:
+        """Show the page in light or dark."""
+        self.theme = theme
+        self.board.set_theme(theme)
+        self._write_address()
+
+    def act(self, name: str) -> None:
+        """Do what a key stands for."""
+        session = self.session
+        known = {
+            "toggle": session.toggle, "step": session.step, "back": session.back,
+            "forward10": lambda: session.seek(session.place + 10),
+            "back10": lambda: session.back(10), "home": lambda: session.seek(0.0),
+            "end": lambda: session.seek(session.end), "reset": session.reset,
+            "run": session.run, "stop": session.stop,
+        }  # fmt: skip
+        if name in known and (session.tracks or name == "run"):
+            known[name]()
+
+    def query(self) -> dict[str, str]:
+        """Everything that the page offers, as it stands in its address."""
+        session, found = self.session, dict(self.desk.query())
+        found["pace"] = "max" if session.pace == PACES[-1] else f"{session.pace:g}"
+        found |= self.board.query()
+        if session.unit != "epoch":
+            found["step"] = session.unit
+        if self.theme == "dark":
+            found["theme"] = "dark"
+        ids = [track.run_id for track in session.pair if not track.demo and track.run_id]
+        if ids:
+            found["run"] = ",".join(ids)
+        return found
+
+    def _on_screen(self) -> None:
+        self._loaded = True
+        self.session.poke()
+
+    def _write_address(self) -> None:
+        if self._loaded and self.desk.settings is not None:
+            query = self.query()
+            if query != self.host.query:
+                self.host.set_query(query)
+
+    def _take_page_settings(self, query: Mapping[str, str]) -> None:
+        session = self.session
+        wanted = query.get("pace")
+        if wanted is not None:
+            try:
+                pace = PACES[-1] if wanted == "max" else float(wanted)
+            except ValueError:
+                pace = session.pace
+            nearest = min(PACES, key=lambda known: abs(known - pace) if known != pace else -1.0)
+            session.set_pace(nearest)
+            if nearest != pace:
+                self.desk.notices.append(
+                    f"pace is {wanted}; the page offers {', '.join(f'{p:g}' for p in PACES[:-1])} "
+                    f"and max. {nearest:g} is used."
+                )
+        if query.get("step") == "checkpoint":
+            session.unit = "checkpoint"
+
+    def _reopen(self, ids: str) -> bool:
+        """Own the runs of the address again, or read them from disk."""
+        wanted = [part for part in ids.split(",") if part][:2]
+        if not wanted:
+            return False
+        runs = self.session.owners.claim(wanted, id(self.session))
+        if runs:
+            self.session.adopt(runs)
+            return True
+        found = [recording for recording in map(from_disk, wanted) if recording is not None]
+        if found:
+            self.session.replay(found, play=False)
+            return True
+        self.desk.notices.append(f"Run {ids} is not on this machine (any more).")
+        return False
+
+
+def build(host: Host, defaults: Mapping[str, Any] | None = None) -> Any:
+    """Return the page for a host.
+
+    Parameters
+    ----------
+    host : Host
+    defaults : mapping, optional
+        Settings to begin with; those of the address go before them.
+
+    Returns
+    -------
+    panel_material_ui.Page
+        Its ``view`` attribute is the :class:`View`.
+    """
+    view = View(host, defaults)
+    bar = AppBar(view.session, view.act, view.query)
+    page = pmui.Page(
+        title="mfviz explorer", header=[bar.view], sidebar=view.drawer.view,
+        main=[view.main], sidebar_width=280, sidebar_variant="auto", sidebar_resizable=False,
+        theme_toggle=False, busy_indicator=None, theme_config=material(),
+        dark_theme=view.theme == "dark", _custom_theme=["Axis", "Grid", "Figure", "Plot", "Title"],
+        stylesheets=[sheet("page"), variables()],
+    )  # fmt: skip
+
+    def toggle_theme() -> None:
+        with host.hold():
+            page.dark_theme = not page.dark_theme
+            view.set_theme("dark" if page.dark_theme else "light")
+            bar.set_theme(view.theme)
+
+    bar.set_theme(view.theme)
+    bar.on_theme = toggle_theme
+    page.view = view
+    view.open()
+    return page
+
+
+def serve() -> Any:
+    """Build the page for the document that is being served, and mark it servable."""
+    pn.extension("tabulator", notifications=False)
+    host = here()
+    page = build(host)
+    return page.servable() if isinstance(host, ServerHost) else page

@@ -1,0 +1,399 @@
+"""A session: one page's runs, what it shows of them, and what its buttons do.
+
+All state of the transport is here and nothing of any widget. The session is driven by a ticker of
+its host, ten times a second while something moves and not at all otherwise: it pulls from the
+logs, feeds the figures and tells its watchers what to repaint.
+
+The view is *attached* while it follows the end of the logs, as in a live run. A replay, or a drag
+of the scrubber, detaches it: then ``position`` (in epochs) says how much of each log is shown.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from mfviz.errors import MfvizError
+from mfviz.views.desk import Desk
+from mfviz.views.host import Host
+from mfviz.views.launch import ahead, launch
+from mfviz.views.ownership import Owners, owners
+from mfviz.views.readiness import Readiness
+from mfviz.views.tracks import LETTERS, Recorded, Track, make_room
+
+__all__ = ["PACES", "TICK_S", "Session"]
+
+TICK_S = 0.1
+PACES = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, math.inf)  # epochs a second
+DEFAULT_PACE = 5.0
+DOUBLE_CLICK_S = 0.4  # a second press of Run within this is part of the first one
+UNITS = ("epoch", "checkpoint")
+log = logging.getLogger(__name__)
+
+
+class Session:
+    """One page's session.
+
+    Parameters
+    ----------
+    host : Host
+    desk : Desk
+    launcher : callable, optional
+        ``launcher(problem, solvers, pace) -> runs`` starts runs; the process's pool by default.
+    register : Owners, optional
+
+    Attributes
+    ----------
+    tracks : list of Track
+        Newest first; A and B are the pair that the transport plays.
+    chosen : set of str
+        Letters of earlier runs that are shown as well.
+    attached : bool
+        Whether the view follows the end of the logs.
+    playing : bool
+        Whether a replay moves.
+    position : float
+        Epochs shown while detached.
+    message : str
+        A sentence about the last thing that went wrong, or nothing.
+    figures : list of LiveFigure
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        desk: Desk,
+        *,
+        launcher: Callable[[Any, Sequence[Any], float], list[Any]] | None = None,
+        register: Owners | None = None,
+    ) -> None:
+        self.host, self.desk = host, desk
+        self.owners = register or owners()
+        self._launch = launcher or launch
+        self.tracks: list[Track] = []
+        self.chosen: set[str] = set()
+        self.attached, self.playing = True, False
+        self.position = 0.0
+        self.unit = "epoch"
+        self._pace = DEFAULT_PACE
+        self.message = ""
+        self.waiting_to_run = False
+        self.figures: list[Any] = []
+        self._watchers: list[list[Any]] = []  # [period, callback, time of the last call]
+        self._signature: tuple[Any, ...] = ()
+        self._redraw = False
+        self._last_tick = host.now
+        self._last_run = -math.inf
+        self.ticker = host.every(TICK_S, self.tick)
+        host.on_close(self.close)
+        desk.watchers.append(self.poke)
+
+    # --- what there is ----------------------------------------------------------------------
+
+    @property
+    def readiness(self) -> Readiness:
+        """How far the process is from a live run."""
+        return self.desk.readiness
+
+    @property
+    def pair(self) -> list[Track]:
+        """The tracks that the transport plays: A, and B if there is one."""
+        return sorted((t for t in self.tracks if t.letter in LETTERS[:2]), key=lambda t: t.letter)
+
+    @property
+    def shown(self) -> list[Track]:
+        """The tracks in the figures, by letter."""
+        visible = {*LETTERS[:2], *self.chosen}
+        return sorted((t for t in self.tracks if t.letter in visible), key=lambda t: t.letter)
+
+    @property
+    def live(self) -> bool:
+        """Whether a run of the pair goes on or waits to."""
+        return any(track.active for track in self.pair)
+
+    @property
+    def held(self) -> bool:
+        """Whether every live run of the pair is paused."""
+        return self.live and all(t.run.status == "paused" for t in self.pair if t.active)
+
+    @property
+    def moving(self) -> bool:
+        """Whether something plays that Pause would hold."""
+        return self.playing or (self.live and not self.held)
+
+    @property
+    def total(self) -> int:
+        """Epochs of the longest of the pair."""
+        return max((track.epochs for track in self.pair), default=0)
+
+    @property
+    def end(self) -> float:
+        """Last epoch that can be shown."""
+        return float(max((track.last_epoch for track in self.pair), default=0))
+
+    @property
+    def place(self) -> float:
+        """Epoch that the scrubber stands at."""
+        return float(max((t.epoch for t in self.pair), default=0)) if self.attached \
+            else self.position  # fmt: skip
+
+    @property
+    def pace(self) -> float:
+        """Epochs a second, of live runs and of replays."""
+        return self._pace
+
+    # --- what a person does -----------------------------------------------------------------
+
+    def run(self) -> None:
+        """Start the runs of the desk; those of this session that still go on are stopped."""
+        if self.host.now - self._last_run < DOUBLE_CLICK_S:
+            return
+        self._last_run = self.host.now
+        self.message = ""
+        if self.desk.settings is None or self.desk.loading:
+            self.waiting_to_run = True  # the desk is not complete yet: run as soon as it is
+            self._go()
+            return
+        try:
+            slots = self.desk.solvers()
+            sizes = self.desk.preflight().sizes or {}
+            runs = self._launch(self.desk.problem, [solver for _, solver in slots], self._pace)
+        except MfvizError as error:
+            self.fail(str(error))
+            return
+        self._take(runs, [sizes.get(slot, 0) for slot, _ in slots])
+
+    def stop(self) -> None:
+        """Stop the runs of the pair."""
+        self.waiting_to_run = False
+        for track in self.pair:
+            if track.active:
+                track.run.stop()
+        self._go()
+
+    def toggle(self) -> None:
+        """Play or pause: the live runs if there are any, else the replay."""
+        if self.live:
+            if self.held:
+                self.attached = True
+                self._each(lambda run: run.resume())
+            else:
+                self._each(lambda run: run.pause())
+        elif self.playing:
+            self.playing = False
+        else:
+            if self.place >= self.end:
+                self._seek(0.0)
+            self._detach()
+            self.playing = True
+        self._go()
+
+    def step(self) -> None:
+        """Go on by one unit, then pause."""
+        if self.live:
+            self.attached = True
+            self._each(lambda run: run.step(self.unit))
+        else:
+            self._detach()
+            self.playing = False
+            here = math.floor(self.position + 1e-9)
+            finer = [t.finer(self.position) for t in self.pair if t.last_epoch > self.position]
+            self._seek(min([here + 1.0, *finer] if self.unit == "checkpoint" else [here + 1.0]))
+        self._go()
+
+    def back(self, epochs: int = 1) -> None:
+        """Show the epoch before; a live run pauses."""
+        if self.live and not self.held:
+            self._each(lambda run: run.pause())
+        self._detach()
+        self.playing = False
+        self._seek(math.ceil(self.position - 1e-9) - float(epochs))
+        self._go()
+
+    def reset(self) -> None:
+        """Go back to the start; runs that go on are stopped. The seed stays."""
+        self.stop()
+        self._detach()
+        self.playing = False
+        self._seek(0.0)
+        self._go()
+
+    def seek(self, epoch: float) -> None:
+        """Show the state after ``epoch``; the last one attaches the view to a live run again."""
+        if epoch == self.place and (self.attached or epoch == self.position):
+            return
+        if self.live and epoch >= self.end:
+            self.attached = True
+            self._redraw = True
+        else:
+            self.playing = False
+            self._detach()
+            self._seek(epoch)
+        self._go()
+
+    def set_pace(self, pace: float) -> None:
+        """Set the speed of live runs and replays, in epochs a second."""
+        self._pace = pace
+        self._each(lambda run: setattr(run, "pace", pace))
+        self.poke()
+
+    def choose(self, letters: Iterable[str]) -> None:
+        """Show these earlier runs beside A and B."""
+        self.chosen = set(letters)
+        self._redraw = True
+        self._go()
+
+    def fail(self, sentence: str) -> None:
+        """Show what went wrong."""
+        self.message = sentence
+        self.poke()
+
+    def before(self, track: Track) -> int:
+        """Jobs in the queue before a track's."""
+        return ahead(track.run)
+
+    # --- recorded runs ----------------------------------------------------------------------
+
+    def replay(self, recordings: Sequence[Any], *, play: bool = True, demo: bool = False) -> None:
+        """Show recorded runs as A and B, from the start.
+
+        Parameters
+        ----------
+        recordings : sequence of RecordedRun
+        play : bool
+            Play at once; otherwise the end is shown.
+        demo : bool
+            They only stand there until something is run.
+        """
+        self.tracks = [
+            Track(letter, Recorded(recording.events), demo=demo)
+            for letter, recording in zip(LETTERS, recordings, strict=False)
+        ]
+        self.attached, self.playing, self.position = False, play, 0.0 if play else math.inf
+        for track in self.tracks:
+            track.show(self.position)
+        self.position = min(self.position, self.end)
+        self._redraw = True
+        self._go()
+
+    def adopt(self, runs: Sequence[Any]) -> None:
+        """Own runs again that another page had started."""
+        self._take(runs, [0] * len(runs))
+
+    # --- the ticker -------------------------------------------------------------------------
+
+    def watch(self, callback: Callable[[], None], period: float) -> None:
+        """Have ``callback`` called after changes, at most each ``period`` seconds."""
+        self._watchers.append([period, callback, -math.inf])
+
+    def poke(self) -> None:
+        """Repaint everything soon."""
+        self._signature = ()
+        self._go()
+
+    def tick(self) -> None:
+        """Move on: pull, show, repaint."""
+        now = self.host.now
+        elapsed, self._last_tick = min(now - self._last_tick, 0.5), now
+        with self.host.hold():
+            if self.waiting_to_run and self.desk.settings is not None and not self.desk.loading:
+                self.waiting_to_run, self._last_run = False, -math.inf
+                self.run()
+            if self.desk.settings is None and self.readiness.registry is not None:
+                self.desk.open()
+            self._advance(elapsed)
+            self._draw()
+            signature = self._state()
+            changed, self._signature = signature != self._signature, signature
+            for watcher in self._watchers:
+                period, callback, last = watcher
+                if changed or (self._busy() and now - last >= period - 1e-9):
+                    watcher[2] = now
+                    callback()
+        if not self._busy() and not changed:
+            self.ticker.stop()
+
+    def close(self) -> None:
+        """The page is gone: leave the runs to whoever reopens it, for a while."""
+        self.owners.release(id(self))
+        self.ticker.stop()
+
+    def _advance(self, elapsed: float) -> None:
+        if self.attached:
+            for track in self.pair:
+                track.catch_up()
+            return
+        for track in self.pair:
+            if track.active:
+                track.look()
+        if not self.playing:
+            return
+        self.position = min(self.position + elapsed * self._pace, self.end)
+        for track in self.pair:
+            self._redraw |= track.show(self.position)
+        if self.position >= self.end:
+            self.playing = False
+
+    def _draw(self) -> None:
+        if self._redraw:
+            self._redraw = False
+            pairs = [(track.letter, track.history) for track in self.shown]
+            for figure in self.figures:
+                figure.show(pairs)
+            return
+        for figure in self.figures:
+            figure.update()
+
+    def _busy(self) -> bool:
+        """Whether there will be something to do at the next tick."""
+        behind = self.attached and any(not track.at_end for track in self.pair)
+        return (
+            self.live or self.playing or behind or self.waiting_to_run
+            or not self.readiness.settled or self.desk.settings is None
+        )  # fmt: skip
+
+    def _state(self) -> tuple[Any, ...]:
+        tracks = tuple((track.letter, track.status) for track in self.tracks)
+        return (tracks, self.attached, self.moving, self.live, self.readiness.words, self.message)
+
+    def _take(self, runs: Sequence[Any], sizes: Sequence[int]) -> None:
+        """Make runs A and B, and the earlier ones C, D, E."""
+        for track in self.pair:
+            if track.active:
+                track.run.stop()
+        kept = make_room([t for t in self.tracks if not t.demo], len(runs))
+        for track in kept:
+            track.show(math.inf)
+        fresh = [
+            Track(letter, run.log, run, title=run.solver.title, data=run.problem.name,
+                  epochs=int(run.solver.epochs), estimate_bytes=size)
+            for letter, run, size in zip(LETTERS, runs, sizes, strict=False)
+        ]  # fmt: skip
+        self.tracks = [*fresh, *kept]
+        self.chosen &= {track.letter for track in kept}
+        self.attached, self.playing, self._redraw = True, False, True
+        self.owners.register(runs, id(self))
+        self._go()
+
+    def _detach(self) -> None:
+        if self.attached:
+            self.position = self.place
+            self.attached = False
+
+    def _seek(self, epoch: float) -> None:
+        self.position = min(max(epoch, 0.0), self.end)
+        for track in self.pair:
+            self._redraw |= track.show(self.position)
+
+    def _each(self, act: Callable[[Any], None]) -> None:
+        for track in self.pair:
+            if track.active:
+                act(track.run)
+
+    def _go(self) -> None:
+        """Make sure that the next tick comes."""
+        if not self.ticker.running:
+            self._last_tick = self.host.now
+            self.ticker.start()

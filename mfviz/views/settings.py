@@ -1,0 +1,327 @@
+"""What a page is set to: data, one or two solvers and their hyper-parameters, without a widget.
+
+Fields are made from what the chosen solvers declare, so a new solver brings its own controls.
+Rank, seed and workers are shared by A and B; every other setting belongs to one of them. In an
+address, B's own settings carry the prefix ``b.``. A value that was never edited follows the
+proposal for the data and solver; an edited one stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import param
+
+from mfviz.backends.host import cpu_count
+from mfviz.errors import ParameterError
+from mfviz.solvers.base import Solver, expected
+
+__all__ = ["MAIN", "SHARED", "Field", "Settings", "parse"]
+
+SHARED = ("rank", "workers", "seed")
+MAIN = ("rank", "workers", "lam", "epochs", "lr", "seed")  # the rest stands under Advanced
+LABELS = {
+    "rank": ("Rank", "features"),
+    "workers": ("Workers", "threads"),
+    "lam": ("λ", ""),
+    "lr": ("Learning rate", ""),
+    "seed": ("Seed", ""),
+    "epochs": ("Stop after", "epochs"),
+    "init_scale": ("Start scale", ""),
+}
+Slot = str  # "both", "A" or "B"
+Key = tuple[Slot, str]
+
+
+@dataclass(frozen=True)
+class Field:
+    """A setting that the page offers now.
+
+    Attributes
+    ----------
+    key : tuple of str
+        Slot ("both", "A", "B") and name of the parameter.
+    label, unit, help, hint : str
+        Words around the field: above it, in it, in its tip, and in the line below.
+    kind : str
+        "int", "number", "choice" or "switch".
+    choices : tuple
+        For a choice.
+    value : object
+    main : bool
+        Whether it stands in the open part of the drawer.
+    """
+
+    key: Key
+    label: str
+    unit: str
+    help: str
+    hint: str
+    kind: str
+    choices: tuple[Any, ...]
+    value: Any
+    main: bool
+
+
+def kind_of(parameter: param.Parameter) -> str:
+    """Say which kind of field a declared parameter needs."""
+    if isinstance(parameter, param.Boolean):
+        return "switch"
+    if isinstance(parameter, param.Selector):
+        return "choice"
+    return "int" if isinstance(parameter, param.Integer) else "number"
+
+
+def parse(parameter: param.Parameter, text: Any, name: str) -> Any:
+    """Read a value as a person types it.
+
+    Raises
+    ------
+    ParameterError
+        If it is no value of that kind, or out of its bounds.
+    """
+    kind = kind_of(parameter)
+    try:
+        value = _convert(parameter, kind, text)
+        parameter._validate(value)
+    except (ValueError, TypeError, OverflowError):
+        shown = repr(text) if isinstance(text, str) and not text.strip() else str(text)
+        raise ParameterError(f"{name} is {shown}; {expected(parameter)}.", name) from None
+    return value
+
+
+def clamp(parameter: param.Parameter, text: Any, name: str) -> tuple[Any, str]:
+    """Read a value from an address: the nearest allowed one, and a sentence if it differs."""
+    try:
+        return parse(parameter, text, name), ""
+    except ParameterError as error:
+        value = parameter.default
+        low, high = getattr(parameter, "bounds", None) or (None, None)
+        try:
+            number = float(text)
+        except (TypeError, ValueError):
+            number = None
+        if number is not None and low is not None and number < low:
+            value = low
+        elif number is not None and high is not None and number > high:
+            value = high
+        return value, f"{str(error).rstrip('.')}. {write(value)} is used."
+
+
+def write(value: Any) -> str:
+    """Write a value as it stands in a field, an address and the command line."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return format(value, ".6g") if isinstance(value, float) else str(value)
+
+
+def _convert(parameter: param.Parameter, kind: str, text: Any) -> Any:
+    if kind == "switch":
+        known = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}
+        return text if isinstance(text, bool) else known[str(text).lower()]
+    if kind == "choice":
+        return next(choice for choice in parameter.objects if str(choice) == str(text))
+    number = float(text)
+    if kind == "int":
+        if number != int(number):
+            raise ValueError(text)
+        return int(number)
+    return number
+
+
+class Settings:
+    """The state of the drawer.
+
+    Parameters
+    ----------
+    registry : mapping of str to type of Solver
+        Solvers by key.
+    solver, compare : str
+        Keys of A and B; no B for "".
+    """
+
+    def __init__(
+        self, registry: Mapping[str, type[Solver]], solver: str, compare: str = ""
+    ) -> None:
+        self.registry = registry
+        self.solvers: dict[Slot, str] = {"A": solver, "B": compare}
+        self._values: dict[Key, Any] = {}
+        self._proposed: dict[Key, Any] = {}
+
+    @property
+    def slots(self) -> list[Slot]:
+        """Slots in use: A, or A and B."""
+        return [slot for slot, key in self.solvers.items() if key]
+
+    def solver_class(self, slot: Slot) -> type[Solver]:
+        """Class of the solver in a slot."""
+        return self.registry[self.solvers[slot]]
+
+    def choose(self, slot: Slot, key: str) -> None:
+        """Put another solver into a slot ("" empties B)."""
+        self.solvers[slot] = key
+
+    def propose(self, slot: Slot, proposal: Mapping[str, Any]) -> None:
+        """Take a proposal for a slot; fields that were not edited follow it.
+
+        The shared settings follow A's proposal, so that B runs on the same terms.
+        """
+        declared = self.solver_class(slot).hyper_parameters()
+        for name in declared:
+            key = self._key(slot, name)
+            if key[0] == "both" and slot != "A":
+                continue
+            new = proposal.get(name, declared[name].default)
+            old = self._proposed.get(key, new)
+            if key not in self._values or self._values[key] == old or not self._allowed(key):
+                self._values[key] = new
+            self._proposed[key] = new
+
+    def set(self, key: Key, text: Any) -> Any:
+        """Set a field from what was typed and return its value.
+
+        Raises
+        ------
+        ParameterError
+            If the value is out of bounds or of the wrong kind; the old one stays.
+        """
+        value = parse(self._parameter(key), text, key[1])
+        self._values[key] = value
+        return value
+
+    def value(self, key: Key) -> Any:
+        """Value of a field."""
+        return self._values.get(key, self._parameter(key).default)
+
+    def arguments(self, slot: Slot) -> dict[str, Any]:
+        """Settings of a slot's solver, complete."""
+        found = {}
+        for name, declared in self.solver_class(slot).hyper_parameters().items():
+            value = self.value(self._key(slot, name))
+            low, high = getattr(declared, "bounds", None) or (None, None)
+            found[name] = low if low is not None and low == high else value
+        return found
+
+    def make(self, slot: Slot) -> Solver:
+        """Build the solver of a slot.
+
+        Raises
+        ------
+        ParameterError
+            If the solver refuses a value.
+        """
+        return self.solver_class(slot).make(**self.arguments(slot))
+
+    def fields(self) -> list[Field]:
+        """Every setting that concerns the chosen solvers: main ones first, A beside B."""
+        keys = dict.fromkeys(
+            self._key(slot, name)
+            for slot in self.slots
+            for name in self.solver_class(slot).hyper_parameters()
+            if self._concerns(slot, name)
+        )
+        fields = [self._field(key) for key in keys]
+        return sorted(fields, key=lambda field: self._place(field.key))
+
+    def changed(self) -> int:
+        """Number of advanced settings that differ from what is proposed."""
+        return sum(
+            1
+            for field in self.fields()
+            if not field.main
+            and field.value != self._proposed.get(field.key, self._parameter(field.key).default)
+        )
+
+    def reset(self) -> None:
+        """Forget every edit."""
+        self._values = dict(self._proposed)
+
+    def query(self) -> dict[str, str]:
+        """Settings as they stand in an address: the main ones, and what differs of the rest."""
+        found = {"solver": self.solvers["A"], "compare": self.solvers["B"]}
+        for field in self.fields():
+            if field.main or field.value != self._parameter(field.key).default:
+                found[_query_name(field.key)] = write(field.value)
+        return {name: value for name, value in found.items() if value}
+
+    def read(self, query: Mapping[str, str], ignore: Iterable[str] = ()) -> list[str]:
+        """Take settings from an address and return a sentence for each that had to be mended."""
+        notices = []
+        for slot, name in (("A", "solver"), ("B", "compare")):
+            wanted = query.get(name)
+            if wanted and wanted not in self.registry:
+                notices.append(f"No solver is called {wanted!r}; there are "
+                               f"{', '.join(self.registry)}.")  # fmt: skip
+            elif wanted is not None and (wanted or slot == "B"):
+                self.solvers[slot] = wanted
+        by_name = {
+            _query_name(self._key(slot, name)): self._key(slot, name)
+            for slot in self.slots
+            for name in self.solver_class(slot).hyper_parameters()
+        }
+        for name, text in query.items():
+            if name in ("solver", "compare") or name in ignore:
+                continue
+            if name not in by_name:
+                notices.append(f"The address sets {name!r}, which is no setting here; ignored.")
+                continue
+            key = by_name[name]
+            self._values[key], notice = clamp(self._parameter(key), text, key[1])
+            if notice:
+                notices.append(notice)
+        return notices
+
+    def _key(self, slot: Slot, name: str) -> Key:
+        return ("both" if name in SHARED else slot, name)
+
+    def _parameter(self, key: Key) -> param.Parameter:
+        slot = "A" if key[0] == "both" else key[0]
+        declared = self.solver_class(slot).hyper_parameters()
+        if key[1] not in declared:
+            raise ParameterError(f"{self.solvers[slot]} has no setting {key[1]!r}.", key[1])
+        return declared[key[1]]
+
+    def _allowed(self, key: Key) -> bool:
+        """Whether the value of a field, set for another solver perhaps, holds for this one."""
+        try:
+            parse(self._parameter(key), self._values[key], key[1])
+        except ParameterError:
+            return False
+        return True
+
+    def _concerns(self, slot: Slot, name: str) -> bool:
+        cls = self.solver_class(slot)
+        if name == "lr" and not cls.has_lr:
+            return False
+        low, high = getattr(cls.hyper_parameters()[name], "bounds", None) or (0, 1)
+        return low is None or low != high
+
+    def _place(self, key: Key) -> tuple[int, str]:
+        return (MAIN.index(key[1]) if key[1] in MAIN else len(MAIN), key[0])
+
+    def _field(self, key: Key) -> Field:
+        declared = self._parameter(key)
+        slot, name = key
+        label, unit = LABELS.get(name, (str(declared.label), ""))
+        cls = self.solver_class("A" if slot == "both" else slot)
+        if name == "epochs" and cls.two_sided:
+            unit = "sweeps"
+        if name == "workers":
+            unit = f"of {cpu_count()} cores"
+        return Field(
+            key=key,
+            label=label,
+            unit=unit,
+            help=" ".join(str(declared.doc or "").split()),
+            hint="" if slot == "both" or len(self.slots) == 1 else f"{slot} only",
+            kind=kind_of(declared),
+            choices=tuple(getattr(declared, "objects", ())),
+            value=self.value(key),
+            main=name in MAIN,
+        )
+
+
+def _query_name(key: Key) -> str:
+    return f"b.{key[1]}" if key[0] == "B" else key[1]

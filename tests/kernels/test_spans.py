@@ -1,0 +1,36 @@
+"""The kernels' side of the spans is the mirror of the telemetry's side."""
+
+from __future__ import annotations
+
+from mfviz.kernels import spans
+from mfviz.telemetry.clock import FIELDS, SpanBuffer
+from mfviz.telemetry.events import OPS, REASONS
+
+
+def test_codes_are_positions_in_the_tables_of_the_events():
+    assert OPS[spans.KERNEL] == "kernel"
+    assert OPS[spans.HOST] == "host"
+    assert OPS[spans.WAIT] == "wait"
+    assert REASONS[spans.NO_REASON] == ""
+    assert REASONS[spans.BARRIER] == "barrier"
+    assert REASONS[spans.NO_FREE_BLOCK] == "no-free-block"
+
+
+def test_columns_are_those_that_are_read_back():
+    buffer = SpanBuffer.make(2, capacity=4)
+    values = dict(zip(FIELDS, (100, 250, spans.KERNEL, 7, 1, 2, spans.BARRIER, 1), strict=True))
+    spans.write_span(buffer.rows, buffer.fill, 1, *values.values())
+    (span,) = buffer.drain(50, 3, ("a", "b"))
+    assert span == {
+        "lane": "W1", "op": "kernel", "name": "b", "start_ns": 50, "end_ns": 200, "ratings": 7,
+        "epoch": 3, "block": "1,2", "reason": "barrier",
+    }  # fmt: skip
+
+
+def test_spans_without_room_are_counted():
+    buffer = SpanBuffer.make(1, capacity=2)
+    for t in range(5):
+        spans.write_span(buffer.rows, buffer.fill, 0, t, t + 1, spans.KERNEL, 0, -1, -1, 0, 0)
+    assert buffer.dropped == 3
+    assert [s["start_ns"] for s in buffer.drain(0, 1, ("x",))] == [0, 1]
+    assert buffer.dropped == 0
