@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["asgd", "model_of"]
+__all__ = ["asgd", "averaged", "minibatch", "model_of"]
 
 Model = dict[str, Any]
 
@@ -72,3 +72,118 @@ def asgd(u, i, r, model, orders, *, lrs, lam, lr_bias, lam_bias, biased=True, mu
                 if biased:
                     model[bx][x] += lr_bias * factor * (e - lam_bias * model[bx][x])
     return model
+
+
+def minibatch(u, i, r, model, orders, size, *, lr, lam, lr_bias, lam_bias, form="sum", mutant=""):
+    """Mini-batch SGD at a constant learning rate.
+
+    Parameters
+    ----------
+    u, i, r : (nnz,) arrays
+    model : dict
+    orders : list of sequence of int
+        Visits of each epoch; batches are cut from them.
+    size : int
+        Ratings of a batch.
+    lr, lam, lr_bias, lam_bias : float
+    form : str
+        "sum", "mean" or "row": what a row's gradient is divided by.
+    mutant : str
+        "fresh": each rating sees what the ones before it in the batch did; "once": lambda is
+        charged once a row and batch; "lost": of a row's gradients in a batch the last one counts.
+
+    Returns
+    -------
+    dict
+        The trained model.
+    """
+    model = copy(model)
+    for order in orders:
+        for start in range(0, len(order), size):
+            batch = order[start : start + size]
+            old, seen = copy(model), set()
+            hits = {0: np.bincount(u[batch]), 1: np.bincount(i[batch])}
+            for t in batch:
+                at = model if mutant == "fresh" else old
+                e = error(at, u[t], i[t], r[t])
+                p, q = at["P"][u[t]].copy(), at["Q"][i[t]].copy()
+                for side, X, bx, x, own, other in (
+                    (0, "P", "bu", u[t], p, q),
+                    (1, "Q", "bi", i[t], q, p),
+                ):
+                    divisor = {"sum": 1, "mean": len(batch), "row": hits[side][x]}[form]
+                    charged = 0.0 if mutant == "once" and (side, x) in seen else lam
+                    if mutant == "lost":
+                        model[X][x], model[bx][x] = old[X][x], old[bx][x]
+                    bias = at[bx][x]
+                    model[X][x] += lr / divisor * (e * other - charged * own)
+                    model[bx][x] += lr_bias / divisor * (e - lam_bias * bias)
+                    seen.add((side, x))
+    return model
+
+
+def averaged(
+    u, i, r, starts, orders, period, *, lr, lam, lr_bias, lam_bias, plain=False, mutant=""
+):
+    """Periodic averaging of the models of several workers, at a constant learning rate.
+
+    Parameters
+    ----------
+    u, i, r : (nnz,) arrays
+    starts : list of dict
+        A model for each worker.
+    orders : list of lists of sequences of int
+        Visits of each epoch by worker.
+    period : int
+        Steps of a worker between two averages.
+    lr, lam, lr_bias, lam_bias : float
+    plain : bool
+        Whether all copies of a row weigh the same, not their visits of it.
+    mutant : str
+        "shared": all workers step on one model; "touch once": copies that touched a row weigh the
+        same, however often they did; "late": the last average of an epoch is left out.
+
+    Returns
+    -------
+    dict
+        The average of all models.
+    """
+    models = [copy(model) for model in starts]
+    if mutant == "shared":
+        models = [models[0]] * len(models)
+    for shares in orders:
+        for start in range(0, max(map(len, shares)), period):
+            touches = [{"u": np.zeros(len(m["P"])), "i": np.zeros(len(m["Q"]))} for m in models]
+            for model, touched, share in zip(models, touches, shares, strict=True):
+                for t in share[start : start + period]:
+                    e = error(model, u[t], i[t], r[t])
+                    p, q = model["P"][u[t]].copy(), model["Q"][i[t]].copy()
+                    model["P"][u[t]] += lr * (e * q - lam * p)
+                    model["Q"][i[t]] += lr * (e * p - lam * q)
+                    model["bu"][u[t]] += lr_bias * (e - lam_bias * model["bu"][u[t]])
+                    model["bi"][i[t]] += lr_bias * (e - lam_bias * model["bi"][i[t]])
+                    touched["u"][u[t]] += 1
+                    touched["i"][i[t]] += 1
+            last = start + period >= max(map(len, shares))
+            if mutant != "shared" and not (mutant == "late" and last):
+                models = average(models, touches, plain, mutant)
+    return average(models, touches, True, "")[0] if mutant == "late" else models[0]
+
+
+def average(models, touches, plain, mutant):
+    """Return as many copies of the average; rows that nobody touched stay as they are."""
+    means = [copy(model) for model in models]
+    for name, side in (("P", "u"), ("Q", "i"), ("bu", "u"), ("bi", "i")):
+        weights = np.array([touched[side] for touched in touches])
+        if plain:
+            weights = np.ones_like(weights)
+        elif mutant == "touch once":
+            weights = np.minimum(weights, 1.0)
+        total = weights.sum(axis=0)
+        arrays = np.array([model[name] for model in models])
+        shaped = weights.reshape(*weights.shape, *[1] * (arrays.ndim - 2))
+        moved = total > 0
+        sums = (shaped * arrays).sum(axis=0)[moved]
+        for mean in means:
+            mean[name][moved] = sums / total[moved].reshape(-1, *[1] * (arrays.ndim - 2))
+    return means

@@ -31,11 +31,13 @@ __all__ = ["FAMILIES", "KNOWN", "Known", "propose", "recognise"]
 FAMILIES = {
     "als": "als",
     "asgd": "sgd",
+    "averaged_sgd": "sgd",
     "ccd": "als",
     "ccdpp": "als",
     "dsgd": "sgd",
     "fpsgd": "fpsgd",
     "hogwild": "sgd",
+    "minibatch_sgd": "sgd",
     "sgd": "sgd",
 }
 # The bold driver of DSGD's paper ends some 0.01 above a schedule that is tuned for the data.
