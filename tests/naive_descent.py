@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["asgd", "averaged", "minibatch", "model_of"]
+__all__ = ["asgd", "averaged", "minibatch", "model_of", "preconditioned"]
 
 Model = dict[str, Any]
 
@@ -187,3 +187,56 @@ def average(models, touches, plain, mutant):
         for mean in means:
             mean[name][moved] = sums / total[moved].reshape(-1, *[1] * (arrays.ndim - 2))
     return means
+
+
+def preconditioned(
+    u, i, r, model, orders, *, lr, lam, lr_bias, lam_bias, kind="whiten", epsilon=0.1, mutant=""
+):
+    """Preconditioned SGD at a constant learning rate.
+
+    Parameters
+    ----------
+    u, i, r : (nnz,) arrays
+    model : dict
+    orders : list of sequences of int
+        Visits of each epoch.
+    lr, lam, lr_bias, lam_bias : float
+    kind : str
+        "whiten", "kaczmarz" or "none".
+    epsilon : float
+        Added to the diagonal of the covariances.
+    mutant : str
+        "swapped": each side is whitened by its own covariance; "never": the covariances of the
+        start are kept; "only error": lambda's part of the step is not preconditioned; "new p".
+
+    Returns
+    -------
+    dict
+        The trained model.
+    """
+    model = copy(model)
+
+    def inverse(X):
+        C = X.T @ X / len(X)
+        return epsilon * np.linalg.inv(C + epsilon * np.eye(len(C)))
+
+    for epoch, order in enumerate(orders):
+        if epoch == 0 or mutant != "never":
+            own = {"P": inverse(model["P"]), "Q": inverse(model["Q"])}
+        for t in order:
+            e = error(model, u[t], i[t], r[t])
+            p, q = model["P"][u[t]].copy(), model["Q"][i[t]].copy()
+            for X, x, mine, other, C in (
+                ("P", u[t], p, q, own["P" if mutant == "swapped" else "Q"]),
+                ("Q", i[t], q, p, own["Q" if mutant == "swapped" else "P"]),
+            ):
+                seen = model["P"][u[t]] if mutant == "new p" and X == "Q" else other
+                g = e * seen - lam * mine
+                if kind == "whiten":
+                    g = e * (C @ seen) - lam * mine if mutant == "only error" else C @ g
+                elif kind == "kaczmarz":
+                    g = g / (other @ other + lam)
+                model[X][x] += lr * g
+            model["bu"][u[t]] += lr_bias * (e - lam_bias * model["bu"][u[t]])
+            model["bi"][i[t]] += lr_bias * (e - lam_bias * model["bi"][i[t]])
+    return model
