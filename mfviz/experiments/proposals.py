@@ -30,6 +30,7 @@ __all__ = ["FAMILIES", "KNOWN", "Known", "propose", "recognise"]
 # Solvers that share settings: the same model, arithmetic and loss, in another order.
 FAMILIES = {
     "als": "als",
+    "apsgd": "sgd",
     "asgd": "sgd",
     "averaged_sgd": "sgd",
     "ccd": "als",

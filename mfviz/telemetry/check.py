@@ -199,6 +199,7 @@ def _featurewise(events: Sequence[Event], spans: Sequence[Span]) -> Iterator[str
 
 PROMISES: dict[str, Callable[[Sequence[Event], Sequence[Span]], Iterable[str]]] = {
     "als": _alternating,
+    "apsgd": _hogwild,
     "asgd": _alternating,
     "ccd": _alternating,
     "ccdpp": _featurewise,
