@@ -43,13 +43,8 @@ FAMILIES = {
     "sgd": "sgd",
 }
 # The bold driver of DSGD's paper ends some 0.01 above a schedule that is tuned for the data.
-# A cycle of CCD goes less far than a solve of ALS, and averaging damps what several workers learn.
-EXTRA: dict[str, dict[str, Any]] = {
-    "averaged_sgd": {"lr_bias": 0.02, "decay": 0.97, "epochs": 30},
-    "ccd": {"epochs": 25},
-    "dsgd": {"schedule": "exponential"},
-}
-TIMES = {"averaged_sgd": {"lr": 2.0}}
+# A cycle of CCD goes less far than a solve of ALS.
+EXTRA: dict[str, dict[str, Any]] = {"ccd": {"epochs": 25}, "dsgd": {"schedule": "exponential"}}
 
 SAMPLE = 10_000  # ratings that are looked at for whole numbers and spread
 MOVIELENS_STD = 1.12  # spread of the ratings that the rule was made on
@@ -156,9 +151,6 @@ def propose(solver: str, data: Problem | Ratings) -> dict[str, Any]:
     if family is not None:
         chosen |= known.settings[family] if known else _rule(family, data)
         chosen |= EXTRA.get(solver, {})
-        for name, factor in TIMES.get(solver, {}).items():
-            chosen[name] *= factor
-        chosen = _bounded(chosen)
     return {name: value for name, value in chosen.items() if name in declared}
 
 

@@ -37,7 +37,8 @@ class AveragedSGD(BiasedSolver):
 
     A row that few workers have touched must not be averaged with the copies that have not moved:
     "touching" weighs a copy of a row by its visits since the last average, "plain" does not and
-    damps every step by 1/K. From different starts the average of models means nothing, as P Qᵀ
+    damps every step by 1/K. Rows that all touch are damped either way, so learning rates are
+    multiplied by K. From different starts the average of models means nothing, as P Qᵀ
     stays what it is when both are rotated; that is here to be seen.
 
     Memory: 12 N + 4 (f + 1)(m + n) as sgd, and for each worker another model and the visits of
@@ -81,6 +82,11 @@ class AveragedSGD(BiasedSolver):
         default="same",
         objects=["same", "different"],
         doc="Whether all copies start alike; different starts cannot be averaged, as is seen.",
+    )
+    scale_rate = param.Boolean(
+        True,
+        doc="Multiply the learning rates by the number of workers, as averages divide each "
+        "worker's steps by it.",
     )
     by_user = param.Boolean(
         False, doc="Deal whole users to the workers, so that only Q is ever averaged."
@@ -137,6 +143,7 @@ class _Copies:
     ) -> None:
         self.solver, self.context, self.factors = solver, context, factors
         ledger, self.workers = context.ledger, solver.workers
+        self.scale = self.workers if solver.scale_rate else 1
         self.arrays: dict[str, npt.NDArray[np.float32]] = {}
         for name in COPIES:
             one = getattr(factors, name)
@@ -227,7 +234,7 @@ class _Copies:
             start, stop = self.at[k], min(stops[k], self.at[k] + shares[k])
             if start < stop:
                 P, Q, bu, bi = (self.arrays[name][k] for name in COPIES)
-                rates = self.solver.rates(context, self.factors, factor)
+                rates = self.solver.rates(context, self.factors, factor * self.scale)
                 self.at[k] = sgd_until(
                     self.records, start, stop, SOLO_NS, OPEN, spans.rows, spans.fill, k,
                     P, Q, bu, bi, rates,

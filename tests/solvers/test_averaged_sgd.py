@@ -19,7 +19,7 @@ from tests.solvers.replay import distance, problem_of, rates, streams
 TOLERANCE = 1e-5
 SETTINGS: dict[str, Any] = {
     "rank": 10, "lr": 0.1, "lam": 0.1, "lr_bias": 0.03, "lam_bias": 0.05, "init_scale": 0.3,
-    "schedule": "constant", "seed": 3, "epochs": 3, "workers": 3,
+    "schedule": "constant", "seed": 3, "epochs": 3, "workers": 3, "scale_rate": False,
 }  # fmt: skip
 
 
@@ -65,6 +65,14 @@ def test_equals_the_naive_twin(period: int, average: str) -> None:
     assert distance(record.final, twin(problem, record, **settings)) < TOLERANCE
 
 
+def test_scaled_rates_are_those_times_the_workers() -> None:
+    problem = problem_of()
+    scaled = run(problem, scale_rate=True, lr=0.02, lr_bias=0.01).final
+    plain = run(problem, lr=0.06, lr_bias=0.03).final
+    wanted = (plain.P, plain.Q, plain.bu, plain.bi)
+    assert distance(scaled, wanted) < TOLERANCE
+
+
 @pytest.mark.parametrize("mutant", ["shared", "touch once", "late", "other weights"])
 def test_mutants_are_seen(mutant: str) -> None:
     problem = problem_of()
@@ -79,7 +87,8 @@ def test_mutants_are_seen(mutant: str) -> None:
 @pytest.mark.parametrize("more", [{}, {"average": "plain"}, {"by_user": True}], ids=str)
 def test_one_worker_is_serial_sgd_bit_for_bit(period: int, more: dict) -> None:
     problem = problem_of()
-    wanted = train(registry()["sgd"].make(**{**SETTINGS, "workers": 1}), problem).final
+    shared = {name: value for name, value in SETTINGS.items() if name != "scale_rate"}
+    wanted = train(registry()["sgd"].make(**{**shared, "workers": 1}), problem).final
     assert bits(run(problem, workers=1, period=period, **more).final) == bits(wanted)
 
 
