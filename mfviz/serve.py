@@ -33,9 +33,10 @@ PORT = 5006
 TOKEN = "MFVIZ_TOKEN"  # environment variable that tells the server to ask for a token
 
 # Look for closed pages every second and end their sessions two seconds later, so that the run of a
-# page that went away stops. Four threads keep widgets answering while a callback is busy.
+# page that went away stops. No --num-threads: what takes long (loading, compiling, training) has
+# a thread of its own, so that the parts of a page may trust that they are never called twice
+# at a time.
 SESSIONS = ("--check-unused-sessions", "1000", "--unused-session-lifetime", "2000")
-THREADS = ("--num-threads", "4")
 
 
 def free_port(port: int | None = None) -> int:
@@ -93,7 +94,7 @@ def arguments(port: int, *, show: bool = False, token: bool = False) -> list[str
     # Both names of this machine: Bokeh refuses the socket of an origin that it was not told of.
     for name in (ADDRESS, "localhost"):
         made += ["--allow-websocket-origin", f"{name}:{port}"]
-    made += [*SESSIONS, *THREADS]
+    made += SESSIONS
     if show:
         made.append("--show")
     if token:

@@ -17,12 +17,10 @@ from mfviz.views.chips import icon
 from mfviz.views.desk import OWN_FILE, Desk
 from mfviz.views.parts import Html, box
 from mfviz.views.session import Session
-from mfviz.views.settings import Field, Key, write
+from mfviz.views.settings import NONE, Field, Key, write
 from mfviz.views.theme import sheet
 
 __all__ = ["Drawer"]
-
-NONE = "none"
 
 
 class Drawer:
@@ -132,10 +130,11 @@ class Drawer:
         settings = self.desk.settings
         assert settings is not None
         fields = settings.fields()
-        shape = tuple((f.key, f.label, f.unit, f.hint, f.kind, f.choices) for f in fields)
+        shape = tuple((f.key, f.label, f.unit, f.owner, f.kind, f.choices) for f in fields)
         if shape != self._shape:
-            self._shape = shape
+            # In a script, a loading thread may come here too: the shape is told when its fields exist.
             self._fields = {field.key: self._field(field) for field in fields}
+            self._shape = shape
             self.main.objects = [self._fields[f.key] for f in fields if f.main]
             self.more.objects = [self._fields[f.key] for f in fields if not f.main]
             self.advanced.visible = any(not f.main for f in fields)
@@ -153,7 +152,7 @@ class Drawer:
             self.advanced[0] = (title, self.more)
 
     def _field(self, field: Field) -> Any:
-        label = field.label if field.hint == "" else f"{field.label} · {field.key[0]}"
+        label = f"{field.label} · {field.owner}" if field.owner else field.label
         if field.kind == "switch":
             widget = pmui.Switch(
                 label=label, value=field.value, description=field.help, size="small", margin=0,

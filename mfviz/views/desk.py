@@ -7,6 +7,7 @@ it; the session takes runs from it.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from mfviz.data.problem import Problem
 from mfviz.errors import MfvizError, ParameterError
 from mfviz.solvers.base import Solver
 from mfviz.telemetry.memory import available_bytes
-from mfviz.views.chips import memory_size
+from mfviz.views.chips import megabytes, memory_size
 from mfviz.views.host import Host
 from mfviz.views.loading import HOLDOUT, Loaded, Loader, loader
 from mfviz.views.readiness import Readiness, readiness
@@ -96,7 +97,10 @@ class Desk:
         self.readiness = ready or readiness()
         self._loader = load or loader()
         given = {k: str(v) for k, v in (defaults or {}).items() if v is not None}
-        self._query = {**DEFAULTS, **given, **host.query}
+        asked = {**given, **host.query}
+        if "solver" in asked:
+            asked.setdefault("compare", "")  # who names one solver wants that one
+        self._query = {**DEFAULTS, **asked}
         self._page_names = page_names
         self.data = self._query["data"]
         self.loaded = Loaded()
@@ -105,7 +109,8 @@ class Desk:
         self.settings: Settings | None = None
         self.errors: dict[Key, str] = {}
         self.watchers: list[Callable[[], None]] = []
-        self._asked: tuple[str, int] | None = None
+        self._asked: tuple[str, int] | None = None  # being loaded
+        self._lock = threading.RLock()
 
     @property
     def problem(self) -> Problem | None:
@@ -125,6 +130,15 @@ class Desk:
         self.notices += settings.read(self._query, ignore=("data", "run", *self._page_names))
         self.settings = settings
         self._load()
+
+    def complete(self) -> None:
+        """Import the solvers and load the data on this thread, and return when both are there."""
+        self.readiness.begin()
+        self.readiness.imported.wait()
+        with self._lock:
+            self.open()
+            if self._asked is not None:
+                self._arrived(self._asked, self._loader.get(*self._asked))
 
     def choose_data(self, name: str) -> None:
         """Put other ratings on the desk."""
@@ -228,7 +242,7 @@ class Desk:
             sizes[slot] = model.total_bytes
         free = available_bytes()[0]
         need = sum(sizes.values())
-        parts = " · ".join(f"{slot} {memory_size(size)}" for slot, size in sizes.items())
+        parts = " · ".join(f"{slot} {megabytes(size)}" for slot, size in sizes.items())
         if need > free:
             sentence = (
                 f"does not fit: {memory_size(need)} of {memory_size(free)}. "
@@ -240,24 +254,25 @@ class Desk:
 
     def _load(self) -> None:
         seed = int(self.settings.value(("both", "seed"))) if self.settings else 0
-        self._asked = (self.data, seed)
+        asked = self._asked = (self.data, seed)
         held = self._loader.held(self.data, seed)
         if held is not None:
-            self._arrived((self.data, seed), held)
+            self._arrived(asked, held)
             return
         self.loading, self.loaded = True, Loaded()
-        asked = self._asked
         self._loader.fetch(
             self.data, seed, lambda got: self.host.later(lambda: self._arrived(asked, got))
         )
         self._tell()
 
     def _arrived(self, asked: tuple[str, int], loaded: Loaded) -> None:
-        if asked != self._asked:
-            return  # something else was chosen meanwhile
-        self.loading, self.loaded = False, loaded
-        self._propose()
-        self._tell()
+        with self._lock:
+            if asked != self._asked:
+                return  # something else was chosen meanwhile, or it was here already
+            self._asked = None
+            self.loading, self.loaded = False, loaded
+            self._propose()
+            self._tell()
 
     def _propose(self) -> None:
         if self.settings is None or self.problem is None:

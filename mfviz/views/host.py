@@ -7,7 +7,9 @@ call it back, to read or write the address, and to tell when the page closes, so
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections import deque
@@ -16,7 +18,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-__all__ = ["HeadlessHost", "Host", "NotebookHost", "ServerHost", "Ticker", "here"]
+__all__ = ["HeadlessHost", "Host", "NotebookHost", "ScriptHost", "ServerHost", "Ticker", "here"]
 
 JOIN_S = 60  # how long a browser may take to join the session that was built for it
 Callback = Callable[[], None]
@@ -90,6 +92,10 @@ class Host(ABC):
         """Call once the page is on the screen."""
         self.later(callback)
 
+    def guard(self, callback: Callback) -> Callback:
+        """Keep an exception inside ``callback`` from reaching who calls it."""
+        return guarded(callback)
+
     @contextmanager
     def hold(self) -> Iterator[None]:
         """Send everything that changes inside as one message."""
@@ -157,12 +163,13 @@ class ServerHost(Host):
 
     def on_load(self, callback: Callback) -> None:
         """See :meth:`Host.on_load`."""
-        self._pn.state.onload(guarded(callback))
+        # Panel may call this on a thread of its pool (``--num-threads``), which has no event loop.
+        self._pn.state.onload(lambda: self.later(callback))
 
     @contextmanager
     def hold(self) -> Iterator[None]:
         """See :meth:`Host.hold`."""
-        with self._pn.io.hold(self.doc):
+        with self._pn.io.hold(self.doc, policy="collect"):
             yield
 
     def set_query(self, query: Mapping[str, str]) -> None:
@@ -269,6 +276,10 @@ class HeadlessHost(Host):
         """See :meth:`Host.later`."""
         self._soon.append(callback)
 
+    def guard(self, callback: Callback) -> Callback:
+        """See :meth:`Host.guard`; a test wants to see the exception."""
+        return callback
+
     @property
     def now(self) -> float:
         """Seconds that a test has let pass."""
@@ -294,11 +305,34 @@ class HeadlessHost(Host):
             self._now = min(self._now + 0.05, until)
 
 
+class ScriptHost(Host):
+    """A script or a console without a loop: nothing is drawn, and runs are waited for by hand."""
+
+    kind = "script"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.RLock()
+
+    def every(self, seconds: float, callback: Callback) -> Ticker:
+        """See :meth:`Host.every`; here it never calls."""
+        return Ticker(object, lambda handle: None)
+
+    def later(self, callback: Callback) -> None:
+        """See :meth:`Host.later`; here at once, on the thread that asks."""
+        with self._lock:
+            guarded(callback)()
+
+
 def here() -> Host:
-    """Return the host of the place where this is called: a served document, else a notebook."""
+    """Return the host of this place: a served document, a notebook with its loop, or a script."""
     import panel as pn
 
     document = pn.state.curdoc
     if document is not None and document.session_context is not None:
         return ServerHost()
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return ScriptHost()
     return NotebookHost()

@@ -74,6 +74,16 @@ class Loader:
                 self._kept.move_to_end((name, seed))
             return found
 
+    def get(self, name: str, seed: int) -> Loaded:
+        """Load on this thread."""
+        loaded = self.held(name, seed) or self._fresh(name, seed)
+        if loaded.problem is not None:
+            with self._lock:
+                self._kept[name, seed] = loaded
+                while len(self._kept) > KEPT:
+                    self._kept.popitem(last=False)
+        return loaded
+
     def fetch(self, name: str, seed: int, done: Callable[[Loaded], None]) -> None:
         """Load ratings, hold out a part and call ``done``, on another thread.
 
@@ -86,16 +96,7 @@ class Loader:
         done : callable
             Receives the result.
         """
-        self._thread.submit(self._work, name, seed, done)
-
-    def _work(self, name: str, seed: int, done: Callable[[Loaded], None]) -> None:
-        loaded = self.held(name, seed) or self._fresh(name, seed)
-        if loaded.problem is not None:
-            with self._lock:
-                self._kept[name, seed] = loaded
-                while len(self._kept) > KEPT:
-                    self._kept.popitem(last=False)
-        done(loaded)
+        self._thread.submit(lambda: done(self.get(name, seed)))
 
     def _fresh(self, name: str, seed: int) -> Loaded:
         try:

@@ -7,6 +7,7 @@ kernels are made ready behind it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -117,6 +118,7 @@ class View:
     def _on_screen(self) -> None:
         self._loaded = True
         self.session.poke()
+        self.session.wake()
 
     def _write_address(self) -> None:
         if self._loaded and self.desk.settings is not None:
@@ -131,8 +133,10 @@ class View:
             try:
                 pace = PACES[-1] if wanted == "max" else float(wanted)
             except ValueError:
-                pace = session.pace
-            nearest = min(PACES, key=lambda known: abs(known - pace) if known != pace else -1.0)
+                pace = math.nan
+            away = {known: abs(known - pace) for known in PACES[:-1]}
+            nearest = pace if pace in PACES else min(away, key=lambda known: away[known])
+            nearest = session.pace if math.isnan(pace) else nearest
             session.set_pace(nearest)
             if nearest != pace:
                 self.desk.notices.append(

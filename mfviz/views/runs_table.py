@@ -22,8 +22,12 @@ HTML = HTMLTemplateFormatter(template="<%= value %>")
 
 
 def _number(expression: str) -> HTMLTemplateFormatter:
-    """Write a number with JavaScript, so that the column still sorts as numbers; NaN is a dash."""
-    return HTMLTemplateFormatter(template=f"<%= Number.isFinite(value) ? {expression} : '–' %>")
+    """Write a number with JavaScript, so that the column still sorts as numbers.
+
+    NaN is a dash, nothing (the empty slot) is nothing.
+    """
+    known = f"Number.isFinite(value) ? {expression} : '–'"
+    return HTMLTemplateFormatter(template=f"<%= value === null ? '' : {known} %>")
 
 
 RMSE = _number("value >= 1000 ? value.toExponential(1) : value.toFixed(4)")
@@ -34,11 +38,12 @@ RATE = _number(
     "value >= 1e9 ? (value / 1e9).toFixed(2) + ' G' : value >= 1e6 ? (value / 1e6).toFixed(1)"
     " + ' M' : value >= 1e3 ? (value / 1e3).toFixed(0) + ' k' : value.toFixed(0)"
 )
+# Title, formatter and width in pixels; 0 shares what is left.
 COLUMNS: dict[str, tuple[str, Any, int]] = {
     "run": ("Runs", HTML, 60),
-    "solver": ("solver", HTML, 130),
-    "data": ("data", HTML, 90),
-    "status": ("status", HTML, 150),
+    "solver": ("solver", HTML, 0),
+    "data": ("data", HTML, 0),
+    "status": ("status", HTML, 0),
     "epochs": ("epochs", HTML, 80),
     "best": ("best RMSE", BEST, 92),
     "last": ("last RMSE", RMSE, 92),
@@ -46,7 +51,7 @@ COLUMNS: dict[str, tuple[str, Any, int]] = {
     "rate": ("updates/s", RATE, 90),
     "peak": ("peak MB", SIZE, 80),
     "seed": ("seed", HTML, 56),
-    "determinism": ("determinism", HTML, 160),
+    "determinism": ("determinism", HTML, 0),
 }
 RIGHT = ("epochs", "best", "last", "solve", "rate", "peak", "seed")
 HINT = "Change a setting and press Run: the result appears here."
@@ -98,7 +103,7 @@ class RunsTable:
             text_align={name: "right" for name in RIGHT},
             header_align={name: "right" for name in RIGHT},
             configuration={"columnDefaults": {"headerSortTristate": True, "resizable": False}},
-            widths={name: width for name, (_, _, width) in COLUMNS.items()},
+            widths={name: width for name, (_, _, width) in COLUMNS.items() if width},
             disabled=True, selectable="toggle", selectable_rows=self._selectable,
             sizing_mode="stretch_width", margin=0, stylesheets=[sheet("html", "table")],
         )  # fmt: skip
@@ -134,7 +139,7 @@ class RunsTable:
         rows = [row(track) for track in self._ordered()]
         if len(rows) < len(LETTERS):
             rows.append(_empty())
-        return pd.DataFrame(rows, columns=list(COLUMNS))
+        return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
 
     def _chosen(self) -> list[int]:
         return [n for n, t in enumerate(self._ordered()) if t.letter in self.session.chosen]
@@ -169,12 +174,10 @@ def _words(track: Track) -> str:
 
 def _empty() -> dict[str, Any]:
     blank: dict[str, Any] = {
-        name: "" if style is HTML else math.nan for name, (_, style, _) in COLUMNS.items()
+        name: "" if style is HTML else None for name, (_, style, _) in COLUMNS.items()
     }
-    return blank | {
-        "run": '<span class="chip none"></span>', "solver": f'<span class="hint">{HINT}</span>',
-        "status": pill("empty"),
-    }  # fmt: skip
+    slot = f'{pill("empty")}<span class="hint">{HINT}</span>'
+    return blank | {"run": '<span class="chip none"></span>', "status": slot}
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -10,9 +10,9 @@ of the scrubber, detaches it: then ``position`` (in epochs) says how much of eac
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from mfviz.errors import MfvizError
@@ -22,6 +22,7 @@ from mfviz.views.launch import ahead, launch
 from mfviz.views.ownership import Owners, owners
 from mfviz.views.readiness import Readiness
 from mfviz.views.tracks import LETTERS, Recorded, Track, make_room
+from mfviz.views.watchers import Watchers
 
 __all__ = ["PACES", "TICK_S", "Session"]
 
@@ -30,7 +31,6 @@ PACES = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, math.inf)  # epochs 
 DEFAULT_PACE = 5.0
 DOUBLE_CLICK_S = 0.4  # a second press of Run within this is part of the first one
 UNITS = ("epoch", "checkpoint")
-log = logging.getLogger(__name__)
 
 
 class Session:
@@ -81,9 +81,9 @@ class Session:
         self.message = ""
         self.waiting_to_run = False
         self.figures: list[Any] = []
-        self._watchers: list[list[Any]] = []  # [period, callback, time of the last call]
+        self._watchers = Watchers()
         self._signature: tuple[Any, ...] = ()
-        self._redraw = False
+        self._redraw = self._awake = False
         self._last_tick = host.now
         self._last_run = -math.inf
         self.ticker = host.every(TICK_S, self.tick)
@@ -156,6 +156,10 @@ class Session:
             self.waiting_to_run = True  # the desk is not complete yet: run as soon as it is
             self._go()
             return
+        self.start()
+
+    def start(self) -> None:
+        """Start the runs of the desk, which is complete."""
         try:
             slots = self.desk.solvers()
             sizes = self.desk.preflight().sizes or {}
@@ -175,12 +179,11 @@ class Session:
 
     def toggle(self) -> None:
         """Play or pause: the live runs if there are any, else the replay."""
-        if self.live:
-            if self.held:
-                self.attached = True
-                self._each(lambda run: run.resume())
-            else:
-                self._each(lambda run: run.pause())
+        if self.held:
+            self.attached = True
+            self._each(lambda run: run.resume())
+        elif self.live:
+            self._each(lambda run: run.pause())
         elif self.playing:
             self.playing = False
         else:
@@ -276,6 +279,7 @@ class Session:
             track.show(self.position)
         self.position = min(self.position, self.end)
         self._redraw = True
+        self._draw()
         self._go()
 
     def adopt(self, runs: Sequence[Any]) -> None:
@@ -286,7 +290,7 @@ class Session:
 
     def watch(self, callback: Callable[[], None], period: float) -> None:
         """Have ``callback`` called after changes, at most each ``period`` seconds."""
-        self._watchers.append([period, callback, -math.inf])
+        self._watchers.add(self.host.guard(callback), period)
 
     def poke(self) -> None:
         """Repaint everything soon."""
@@ -299,19 +303,16 @@ class Session:
         elapsed, self._last_tick = min(now - self._last_tick, 0.5), now
         with self.host.hold():
             if self.waiting_to_run and self.desk.settings is not None and not self.desk.loading:
-                self.waiting_to_run, self._last_run = False, -math.inf
-                self.run()
+                self.waiting_to_run = False
+                self.start()
             if self.desk.settings is None and self.readiness.registry is not None:
                 self.desk.open()
             self._advance(elapsed)
             self._draw()
             signature = self._state()
             changed, self._signature = signature != self._signature, signature
-            for watcher in self._watchers:
-                period, callback, last = watcher
-                if changed or (self._busy() and now - last >= period - 1e-9):
-                    watcher[2] = now
-                    callback()
+            if changed or self._busy():
+                self._watchers.call(now, all_of_them=changed)
         if not self._busy() and not changed:
             self.ticker.stop()
 
@@ -341,10 +342,10 @@ class Session:
             self._redraw = False
             pairs = [(track.letter, track.history) for track in self.shown]
             for figure in self.figures:
-                figure.show(pairs)
+                self.host.guard(partial(figure.show, pairs))()
             return
         for figure in self.figures:
-            figure.update()
+            self.host.guard(figure.update)()
 
     def _busy(self) -> bool:
         """Whether there will be something to do at the next tick."""
@@ -355,8 +356,8 @@ class Session:
         )  # fmt: skip
 
     def _state(self) -> tuple[Any, ...]:
-        tracks = tuple((track.letter, track.status) for track in self.tracks)
-        return (tracks, self.attached, self.moving, self.live, self.readiness.words, self.message)
+        tracks = [(track.letter, track.status) for track in self.tracks]
+        return (*tracks, self.attached, self.moving, self.live, self.readiness.words, self.message)
 
     def _take(self, runs: Sequence[Any], sizes: Sequence[int]) -> None:
         """Make runs A and B, and the earlier ones C, D, E."""
@@ -366,11 +367,7 @@ class Session:
         kept = make_room([t for t in self.tracks if not t.demo], len(runs))
         for track in kept:
             track.show(math.inf)
-        fresh = [
-            Track(letter, run.log, run, title=run.solver.title, data=run.problem.name,
-                  epochs=int(run.solver.epochs), estimate_bytes=size)
-            for letter, run, size in zip(LETTERS, runs, sizes, strict=False)
-        ]  # fmt: skip
+        fresh = [Track.of_run(*each) for each in zip(LETTERS, runs, sizes, strict=False)]
         self.tracks = [*fresh, *kept]
         self.chosen &= {track.letter for track in kept}
         self.attached, self.playing, self._redraw = True, False, True
@@ -392,8 +389,13 @@ class Session:
             if track.active:
                 act(track.run)
 
+    def wake(self) -> None:
+        """Begin to tick: the page is on the screen. Before that, everything stands still."""
+        self._awake = True
+        self._go()
+
     def _go(self) -> None:
         """Make sure that the next tick comes."""
-        if not self.ticker.running:
+        if self._awake and not self.ticker.running:
             self._last_tick = self.host.now
             self.ticker.start()

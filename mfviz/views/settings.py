@@ -18,7 +18,7 @@ from mfviz.backends.host import cpu_count
 from mfviz.errors import ParameterError
 from mfviz.solvers.base import Solver, expected
 
-__all__ = ["MAIN", "SHARED", "Field", "Settings", "parse"]
+__all__ = ["MAIN", "NONE", "SHARED", "Field", "Settings", "parse"]
 
 SHARED = ("rank", "workers", "seed")
 MAIN = ("rank", "workers", "lam", "epochs", "lr", "seed")  # the rest stands under Advanced
@@ -31,6 +31,7 @@ LABELS = {
     "epochs": ("Stop after", "epochs"),
     "init_scale": ("Start scale", ""),
 }
+NONE = "none"  # solver B, where there is none
 Slot = str  # "both", "A" or "B"
 Key = tuple[Slot, str]
 
@@ -43,8 +44,10 @@ class Field:
     ----------
     key : tuple of str
         Slot ("both", "A", "B") and name of the parameter.
-    label, unit, help, hint : str
-        Words around the field: above it, in it, in its tip, and in the line below.
+    label, unit, help : str
+        Words around the field: above it, in it, in its tip.
+    owner : str
+        "A" or "B" where it concerns only one of two runs.
     kind : str
         "int", "number", "choice" or "switch".
     choices : tuple
@@ -58,7 +61,7 @@ class Field:
     label: str
     unit: str
     help: str
-    hint: str
+    owner: str
     kind: str
     choices: tuple[Any, ...]
     value: Any
@@ -166,12 +169,13 @@ class Settings:
     def propose(self, slot: Slot, proposal: Mapping[str, Any]) -> None:
         """Take a proposal for a slot; fields that were not edited follow it.
 
-        The shared settings follow A's proposal, so that B runs on the same terms.
+        The shared settings follow A's proposal, so that B runs on the same terms; B's where A has
+        no choice (the workers of a serial solver).
         """
         declared = self.solver_class(slot).hyper_parameters()
         for name in declared:
             key = self._key(slot, name)
-            if key[0] == "both" and slot != "A":
+            if key[0] == "both" and slot != self._home(name):
                 continue
             new = proposal.get(name, declared[name].default)
             old = self._proposed.get(key, new)
@@ -240,17 +244,18 @@ class Settings:
 
     def query(self) -> dict[str, str]:
         """Settings as they stand in an address: the main ones, and what differs of the rest."""
-        found = {"solver": self.solvers["A"], "compare": self.solvers["B"]}
+        found = {"solver": self.solvers["A"], "compare": self.solvers["B"] or NONE}
         for field in self.fields():
             if field.main or field.value != self._parameter(field.key).default:
                 found[_query_name(field.key)] = write(field.value)
-        return {name: value for name, value in found.items() if value}
+        return found
 
     def read(self, query: Mapping[str, str], ignore: Iterable[str] = ()) -> list[str]:
         """Take settings from an address and return a sentence for each that had to be mended."""
         notices = []
         for slot, name in (("A", "solver"), ("B", "compare")):
             wanted = query.get(name)
+            wanted = "" if wanted == NONE else wanted
             if wanted and wanted not in self.registry:
                 notices.append(f"No solver is called {wanted!r}; there are "
                                f"{', '.join(self.registry)}.")  # fmt: skip
@@ -276,8 +281,12 @@ class Settings:
     def _key(self, slot: Slot, name: str) -> Key:
         return ("both" if name in SHARED else slot, name)
 
+    def _home(self, name: str) -> Slot:
+        """Slot that a shared setting is declared by: the first one that it concerns."""
+        return next((slot for slot in self.slots if self._concerns(slot, name)), "A")
+
     def _parameter(self, key: Key) -> param.Parameter:
-        slot = "A" if key[0] == "both" else key[0]
+        slot = self._home(key[1]) if key[0] == "both" else key[0]
         declared = self.solver_class(slot).hyper_parameters()
         if key[1] not in declared:
             raise ParameterError(f"{self.solvers[slot]} has no setting {key[1]!r}.", key[1])
@@ -293,9 +302,10 @@ class Settings:
 
     def _concerns(self, slot: Slot, name: str) -> bool:
         cls = self.solver_class(slot)
-        if name == "lr" and not cls.has_lr:
+        declared = cls.hyper_parameters().get(name)
+        if declared is None or (name == "lr" and not cls.has_lr):
             return False
-        low, high = getattr(cls.hyper_parameters()[name], "bounds", None) or (0, 1)
+        low, high = getattr(declared, "bounds", None) or (0, 1)
         return low is None or low != high
 
     def _place(self, key: Key) -> tuple[int, str]:
@@ -305,7 +315,9 @@ class Settings:
         declared = self._parameter(key)
         slot, name = key
         label, unit = LABELS.get(name, (str(declared.label), ""))
-        cls = self.solver_class("A" if slot == "both" else slot)
+        concerned = [s for s in self.slots if self._concerns(s, name)]
+        own = slot if slot != "both" else concerned[0] if len(concerned) == 1 else ""
+        cls = self.solver_class(own or "A")
         if name == "epochs" and cls.two_sided:
             unit = "sweeps"
         if name == "workers":
@@ -315,7 +327,7 @@ class Settings:
             label=label,
             unit=unit,
             help=" ".join(str(declared.doc or "").split()),
-            hint="" if slot == "both" or len(self.slots) == 1 else f"{slot} only",
+            owner="" if len(self.slots) == 1 else own,
             kind=kind_of(declared),
             choices=tuple(getattr(declared, "objects", ())),
             value=self.value(key),

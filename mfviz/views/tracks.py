@@ -91,6 +91,19 @@ class Track:
         self._marks: list[int] = []  # place after the last event of epoch 0, 1, ...
         self._spans: list[int] = []  # places after spans, for steps finer than an epoch
 
+    @classmethod
+    def of_run(cls, letter: str, run: Any, estimate_bytes: int = 0) -> Track:
+        """Make the track of a run of this process."""
+        return cls(
+            letter,
+            run.log,
+            run,
+            title=run.solver.title,
+            data=run.problem.name,
+            epochs=int(run.solver.epochs),
+            estimate_bytes=estimate_bytes,
+        )
+
     @property
     def title(self) -> str:
         """Name of the solver."""

@@ -117,9 +117,10 @@ class Transport:
         session = self.session
         if not session.tracks:
             return "nothing to play yet"
-        exact = session.place
-        shown = f"{exact:.0f}" if abs(exact - round(exact)) < 1e-6 else f"{exact:.1f}"
-        return f"epoch {shown} of {session.total}"
+        whole = math.floor(session.place + 1e-6)
+        part = session.place - whole
+        inside = f" and {100 * part:.0f} %" if part > 0.005 and not session.playing else ""
+        return f"epoch {whole}{inside} of {session.total}"
 
     def _note(self) -> str:
         session = self.session

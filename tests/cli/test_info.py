@@ -135,7 +135,10 @@ def test_data_get_of_what_is_here_does_nothing(
 
 
 @pytest.mark.parametrize("name", ["toy", "netflix-sample", "nonsense"])
-def test_data_get_of_what_cannot_be_fetched(mfviz: Any, name: str) -> None:
+def test_data_get_of_what_cannot_be_fetched(
+    mfviz: Any, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MFVIZ_DATA_DIR", str(tmp_path))
     said = mfviz("data", "get", name)
     assert said.code == 2
     assert name in said.err

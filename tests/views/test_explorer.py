@@ -1,0 +1,76 @@
+"""The explorer from code: run, table, the code and the address that repeat it, a saved run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import panel as pn
+import pytest
+
+from mfviz.errors import MfvizError
+from mfviz.experiments.store import open_run
+from mfviz.views.explorer import Explorer
+
+# bokeh 3.9 calls DataFrame.reset_index(inplace=True), which pandas 3.1 deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def ran():
+    explorer = Explorer(data="toy", solver="sgd", compare="als", rank=4, epochs=4, b_epochs=3)
+    explorer.view.session.set_pace(100.0)
+    for run in explorer.run():
+        assert run.wait(120)
+    return explorer
+
+
+def test_it_shows_itself():
+    assert isinstance(pn.panel(Explorer()), pn.viewable.Viewable)
+
+
+def test_runs_are_a_table(ran):
+    table = ran.runs
+    assert list(table["run"]) == ["A", "B"]
+    assert list(table["solver"]) == ["sgd", "als"]
+    assert list(table["status"]) == ["done", "done"]
+    assert list(table["epochs"]) == [4, 3]
+
+
+def test_the_code_repeats_the_run(ran):
+    outcome = subprocess.run(
+        [sys.executable, "-c", ran.code()], capture_output=True, text=True, check=False
+    )
+    assert outcome.returncode == 0, outcome.stderr
+    repeated = [float(line) for line in outcome.stdout.split()]
+    assert repeated == list(ran.runs["best_test_rmse"])
+
+
+def test_the_address_carries_the_settings(ran):
+    url = ran.url("http://localhost/explorer")
+    assert url.startswith("http://localhost/explorer?")
+    for part in ("data=toy", "solver=sgd", "compare=als", "rank=4", "b.epochs=3"):
+        assert part in url
+    assert "run=" not in url
+
+
+def test_a_saved_run_opens(ran, tmp_path):
+    written = ran.save(tmp_path / "mine.mfviz")
+    assert [path.name for path in written] == ["mine.mfviz", "mine-b.mfviz"]
+    assert [open_run(path).history().solver for path in written] == ["sgd", "als"]
+
+
+def test_wrong_settings_say_so():
+    with pytest.raises(MfvizError, match="nowhere"):
+        Explorer(data="nowhere").run()
+    explorer = Explorer(rank=100_000)
+    explorer.view.desk.complete()
+    assert "rank is 100000" in explorer.view.desk.notices[0]
+    with pytest.raises(MfvizError, match="No run has ended"):
+        explorer.save("x.mfviz")
+
+
+def test_the_theme_can_be_changed():
+    explorer = Explorer()
+    explorer.theme = "dark"
+    assert explorer.view.board.rmse.theme == "dark"
