@@ -54,6 +54,29 @@ def _plain(P, Q, u, i, e, lr_p, lr_q, lam):
 
 
 @numba.njit(nogil=True, cache=True)
+def _visit(rating, kind, P, Q, bu, bi, rates, CP, CQ, g):
+    """Update both sides for one rating, each from the old value of the other."""
+    u, i = rating.u, rating.i
+    z = rates.mu + dot(P, Q, u, i)
+    if rates.biased:
+        z += bu[u] + bi[i]
+    e = rating.r - z
+    if kind == WHITEN:
+        _gradients(P, Q, u, i, e, rates.lam, g[0], g[1])
+        _whiten(CQ, g[0], P, u, rates.lr)
+        _whiten(CP, g[1], Q, i, rates.lr)
+    elif kind == KACZMARZ:
+        below_p = max(dot(Q, Q, i, i) + rates.lam, np.float32(1e-12))
+        below_q = max(dot(P, P, u, u) + rates.lam, np.float32(1e-12))
+        _plain(P, Q, u, i, e, rates.lr / below_p, rates.lr / below_q, rates.lam)
+    else:
+        _plain(P, Q, u, i, e, rates.lr, rates.lr, rates.lam)
+    if rates.biased:
+        bu[u] += rates.lr_bias * (e - rates.lam_bias * bu[u])
+        bi[i] += rates.lr_bias * (e - rates.lam_bias * bi[i])
+
+
+@numba.njit(nogil=True, cache=True)
 def preconditioned_until(
     ratings, start, stop, most_ns, kind, P, Q, bu, bi, rates, CP, CQ, g, rows, fill
 ):
@@ -94,24 +117,7 @@ def preconditioned_until(
     at = start
     while at < stop and now - begin < most_ns:
         for t in range(at, min(at + _SEGMENT, stop)):
-            u, i = ratings[t].u, ratings[t].i
-            z = rates.mu + dot(P, Q, u, i)
-            if rates.biased:
-                z += bu[u] + bi[i]
-            e = ratings[t].r - z
-            if kind == WHITEN:
-                _gradients(P, Q, u, i, e, rates.lam, g[0], g[1])
-                _whiten(CQ, g[0], P, u, rates.lr)
-                _whiten(CP, g[1], Q, i, rates.lr)
-            elif kind == KACZMARZ:
-                below_p = max(dot(Q, Q, i, i) + rates.lam, np.float32(1e-12))
-                below_q = max(dot(P, P, u, u) + rates.lam, np.float32(1e-12))
-                _plain(P, Q, u, i, e, rates.lr / below_p, rates.lr / below_q, rates.lam)
-            else:
-                _plain(P, Q, u, i, e, rates.lr, rates.lr, rates.lam)
-            if rates.biased:
-                bu[u] += rates.lr_bias * (e - rates.lam_bias * bu[u])
-                bi[i] += rates.lr_bias * (e - rates.lam_bias * bi[i])
+            _visit(ratings[t], kind, P, Q, bu, bi, rates, CP, CQ, g)
         at = min(at + _SEGMENT, stop)
         now = simd.clock_ns()
     none = spans.NO_BLOCK
