@@ -132,7 +132,7 @@ class Drawer:
         fields = settings.fields()
         shape = tuple((f.key, f.label, f.unit, f.owner, f.kind, f.choices) for f in fields)
         if shape != self._shape:
-            # In a script, a loading thread may come here too: the shape is told when its fields exist.
+            # In a script a loading thread may come here too: tell the shape once its fields exist.
             self._fields = {field.key: self._field(field) for field in fields}
             self._shape = shape
             self.main.objects = [self._fields[f.key] for f in fields if f.main]

@@ -14,6 +14,7 @@ from typing import Any
 import panel as pn
 import panel_material_ui as pmui
 
+from mfviz.plots.style import THEMES
 from mfviz.views.appbar import AppBar
 from mfviz.views.board import Board
 from mfviz.views.controls import Drawer
@@ -80,6 +81,7 @@ class View:
         self.desk.open()
         if not self._reopen(self.host.query.get("run", "")):
             self.session.replay(recordings(), demo=True)
+        self.session.paint()
         self.host.on_load(self._on_screen)
 
     def set_theme(self, theme: str) -> None:
@@ -185,6 +187,8 @@ def build(host: Host, defaults: Mapping[str, Any] | None = None) -> Any:
         theme_toggle=False, busy_indicator=None, theme_config=material(),
         dark_theme=view.theme == "dark", _custom_theme=["Axis", "Grid", "Figure", "Plot", "Title"],
         stylesheets=[sheet("page"), variables()],
+        raw_css=[variables(*(":root" if t == view.theme else ".other" for t in THEMES)),
+                 sheet("document")],
     )  # fmt: skip
 
     def toggle_theme() -> None:

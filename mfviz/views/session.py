@@ -18,7 +18,7 @@ from typing import Any
 from mfviz.errors import MfvizError
 from mfviz.views.desk import Desk
 from mfviz.views.host import Host
-from mfviz.views.launch import ahead, launch
+from mfviz.views.launch import launch
 from mfviz.views.ownership import Owners, owners
 from mfviz.views.readiness import Readiness
 from mfviz.views.tracks import LETTERS, Recorded, Track, make_room
@@ -56,6 +56,8 @@ class Session:
         Whether a replay moves.
     position : float
         Epochs shown while detached.
+    pace : float
+        Epochs a second, of live runs and of replays; :meth:`set_pace` sets it.
     message : str
         A sentence about the last thing that went wrong, or nothing.
     figures : list of LiveFigure
@@ -77,7 +79,7 @@ class Session:
         self.attached, self.playing = True, False
         self.position = 0.0
         self.unit = "epoch"
-        self._pace = DEFAULT_PACE
+        self.pace = DEFAULT_PACE
         self.message = ""
         self.waiting_to_run = False
         self.figures: list[Any] = []
@@ -136,13 +138,8 @@ class Session:
     @property
     def place(self) -> float:
         """Epoch that the scrubber stands at."""
-        return float(max((t.epoch for t in self.pair), default=0)) if self.attached \
-            else self.position  # fmt: skip
-
-    @property
-    def pace(self) -> float:
-        """Epochs a second, of live runs and of replays."""
-        return self._pace
+        last = float(max((track.epoch for track in self.pair), default=0))
+        return last if self.attached else self.position
 
     # --- what a person does -----------------------------------------------------------------
 
@@ -163,7 +160,7 @@ class Session:
         try:
             slots = self.desk.solvers()
             sizes = self.desk.preflight().sizes or {}
-            runs = self._launch(self.desk.problem, [solver for _, solver in slots], self._pace)
+            runs = self._launch(self.desk.problem, [solver for _, solver in slots], self.pace)
         except MfvizError as error:
             self.fail(str(error))
             return
@@ -238,7 +235,7 @@ class Session:
 
     def set_pace(self, pace: float) -> None:
         """Set the speed of live runs and replays, in epochs a second."""
-        self._pace = pace
+        self.pace = pace
         self._each(lambda run: setattr(run, "pace", pace))
         self.poke()
 
@@ -252,10 +249,6 @@ class Session:
         """Show what went wrong."""
         self.message = sentence
         self.poke()
-
-    def before(self, track: Track) -> int:
-        """Jobs in the queue before a track's."""
-        return ahead(track.run)
 
     # --- recorded runs ----------------------------------------------------------------------
 
@@ -291,6 +284,10 @@ class Session:
     def watch(self, callback: Callable[[], None], period: float) -> None:
         """Have ``callback`` called after changes, at most each ``period`` seconds."""
         self._watchers.add(self.host.guard(callback), period)
+
+    def paint(self) -> None:
+        """Repaint everything now; the page is right before it is first shown."""
+        self._watchers.call(self.host.now, all_of_them=True)
 
     def poke(self) -> None:
         """Repaint everything soon."""
@@ -331,7 +328,7 @@ class Session:
                 track.look()
         if not self.playing:
             return
-        self.position = min(self.position + elapsed * self._pace, self.end)
+        self.position = min(self.position + elapsed * self.pace, self.end)
         for track in self.pair:
             self._redraw |= track.show(self.position)
         if self.position >= self.end:

@@ -8,6 +8,7 @@ import panel as pn
 import panel_material_ui as pmui
 
 from mfviz.views.chips import pill
+from mfviz.views.launch import ahead
 from mfviz.views.parts import Html, box
 from mfviz.views.session import Session
 from mfviz.views.status import page_state, sentence
@@ -61,7 +62,7 @@ class StatusLine:
             what = "the kernels are" if session.desk.settings is None else "the ratings are"
             return "queued", f"Your run starts as soon as {what} ready."
         pair = session.pair
-        words = sentence(pair, session.before)
+        words = sentence(pair, lambda track: ahead(track.run))
         if pair and all(track.demo for track in pair):
             words = f"<span class='quiet'>Recorded run.</span> {words}"
         return page_state(pair), words

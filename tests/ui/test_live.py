@@ -1,0 +1,196 @@
+"""Live runs in a real browser: streaming, control, ownership, two people at once."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+pytestmark = pytest.mark.ui
+
+LONG = {"data": "toy", "solver": "fpsgd", "compare": "none", "epochs": 2000, "pace": 5}
+PAIR = {"data": "small-100k", "solver": "fpsgd", "compare": "als", "epochs": 60, "b.epochs": 60}
+
+
+def start(opener, query):
+    """A page with a run that goes on, and the run's id."""
+    desk = opener(query)
+    desk.ready()
+    run = desk.run()[0]
+    desk.until("two epochs are shown", lambda: len(desk.epochs()) >= 2, seconds=30.0)
+    return desk, run
+
+
+def test_two_solvers_stream_into_all_three_figures_while_they_run(opener):
+    desk = opener({**PAIR, "pace": 5})
+    desk.ready()
+    runs = desk.run()
+    assert len(runs) == 2
+    sizes, late = [], []
+    deadline = time.monotonic() + 25
+    while time.monotonic() < deadline and not all(desk.ended(run) for run in runs):
+        shown = desk.epochs("A")
+        told = [e["epoch"] for e in desk.events(runs[0]) if e["event"] == "evaluated"]
+        desk.page.wait_for_timeout(1000)
+        if told:
+            late.append(told[-1] in desk.epochs("A"))
+        sizes.append(len(shown))
+        if len(sizes) == 5:
+            for name in ("live-rmse", "live-timeline", "live-memory"):
+                data = desk.source(name)
+                assert {"A", "B"} <= set(data["run"]), name
+            assert desk.ended(runs[0]) is None
+            assert "running" in desk.status
+            break
+    assert sorted(set(sizes)) == sizes, "each second brings epochs"
+    assert all(late), "an epoch is on the page within a second"
+    desk.button("Stop").click()
+    desk.until("both runs have ended", lambda: all(desk.ended(run) for run in runs))
+
+
+def test_pause_step_play_and_stop_by_mouse(opener):
+    desk, run = start(opener, LONG)
+    desk.button("Pause").click()
+    desk.until("it is paused", lambda: "paused" in desk.status)
+    assert desk.button("Pause").count() == 0
+    desk.page.wait_for_timeout(500)
+    held = desk.epochs()
+    desk.page.wait_for_timeout(1000)
+    assert desk.epochs() == held
+    desk.button("Step").click()
+    desk.until("one more epoch", lambda: len(desk.epochs()) == len(held) + 1)
+    desk.page.wait_for_timeout(500)
+    assert len(desk.epochs()) == len(held) + 1
+    desk.button("Play").click()
+    desk.until("it goes on", lambda: len(desk.epochs()) > len(held) + 2)
+    desk.button("Stop").click()
+    desk.until("it is stopped", lambda: desk.ended(run), seconds=3.0)
+    assert desk.ended(run)["status"] == "stopped"
+    desk.until("the page says so", lambda: "stopped" in desk.status)
+    desk.until("there is nothing to stop", lambda: desk.button("Stop").is_disabled())
+
+
+def test_pause_step_and_stop_by_keyboard(opener):
+    desk, run = start(opener, LONG)
+    keys = desk.page.keyboard
+    keys.press("Space")
+    desk.until("it is paused", lambda: "paused" in desk.status)
+    desk.page.wait_for_timeout(500)
+    held = len(desk.epochs())
+    keys.press("ArrowRight")
+    desk.until("one more epoch", lambda: len(desk.epochs()) == held + 1)
+    keys.press("ArrowLeft")
+    desk.until("the epoch before", lambda: len(desk.epochs()) == held)
+    keys.press("Space")
+    desk.until("it goes on", lambda: len(desk.epochs()) > held + 2)
+    keys.press("s")
+    desk.until("it is stopped", lambda: desk.ended(run), seconds=3.0)
+    keys.press("r")
+    desk.until("it is at the start", lambda: desk.epochs() == [0])
+    keys.press("Control+Enter")
+    desk.until("another run", lambda: desk.query["run"] != run)
+    desk.until("its letter is A", lambda: len(desk.epochs()) >= 2)
+    keys.press("s")
+
+
+def test_the_scrubber_shows_the_past_of_a_run_that_goes_on(opener):
+    desk, _ = start(opener, {**LONG, "pace": 20})
+    desk.until("twenty epochs", lambda: len(desk.epochs()) > 20, seconds=30.0)
+    desk.page.keyboard.press("Home")
+    desk.until("the first epoch", lambda: desk.epochs() == [0])
+    slider = desk.page.get_by_role("slider", name="Epoch")
+    assert "epoch 0 of 2000" in slider.get_attribute("aria-valuetext")
+    desk.page.keyboard.press("End")
+    desk.until("the view follows again", lambda: len(desk.epochs()) > 25)
+    desk.button("Stop").click()
+
+
+def test_closing_the_page_stops_its_run(opener, served):
+    desk, run = start(opener, LONG)
+    desk.page.close()
+    deadline = time.monotonic() + 20
+    while desk.ended(run) is None:
+        assert time.monotonic() < deadline, "nobody sees the run, and it goes on"
+        time.sleep(0.2)
+    assert desk.ended(run)["status"] == "stopped"
+
+
+def test_a_reload_owns_the_run_again(opener):
+    desk, run = start(opener, LONG)
+    desk.page.reload()
+    desk.button("Run").wait_for(timeout=30_000)
+    desk.until("the run is shown again", lambda: len(desk.epochs()) >= 3, seconds=30.0)
+    desk.page.wait_for_timeout(5000)
+    assert desk.ended(run) is None
+    assert desk.query["run"] == run
+    desk.until("it can be stopped", lambda: desk.button("Stop").is_enabled())
+    desk.button("Stop").click()
+    desk.until("it is stopped", lambda: desk.ended(run))
+
+
+def test_a_finished_run_is_opened_from_its_address(opener):
+    desk = opener({**LONG, "epochs": 5, "pace": "max"})
+    desk.ready()
+    run = desk.run()[0]
+    desk.until("it is done", lambda: desk.ended(run))
+    desk.page.context.close()
+    time.sleep(6)  # sessions and the time of grace are over
+    again = opener({"run": run})
+    again.until("its curve is there", lambda: again.epochs() == list(range(6)), seconds=30.0)
+    assert "finished" in again.status
+
+
+def test_two_people_press_run_together_and_both_finish(opener):
+    query = {**PAIR, "epochs": 8, "b.epochs": 8, "pace": 10}
+    first, second = opener(query), opener(query)
+    for desk in (first, second):
+        desk.ready()
+    for desk in (first, second):
+        desk.button("Run").click()
+    for desk in (first, second):
+        runs = desk.until("the runs are known", lambda d=desk: d.query.get("run")).split(",")
+        for run in runs:
+            desk.until("it has ended", lambda d=desk, r=run: d.ended(r), seconds=60.0)
+            assert desk.ended(run)["status"] == "done"
+        desk.until("the page says so", lambda d=desk: "finished" in d.status)
+
+
+def test_the_second_in_the_queue_sees_its_place(opener):
+    first, run = start(opener, LONG)
+    second = opener(LONG)
+    second.ready()
+    second.button("Run").click()
+    second.until("its place", lambda: "queued, 1 before" in second.status)
+    first.button("Stop").click()
+    second.until("its turn", lambda: len(second.epochs()) >= 2, seconds=30.0)
+    second.button("Stop").click()
+    assert first.ended(run)
+
+
+def test_a_diverged_run_says_why_and_offers_what_to_try(opener):
+    desk = opener({"data": "toy", "solver": "sgd", "compare": "none", "lr": 9, "pace": "max"})
+    desk.ready()
+    desk.run()
+    desk.until("it diverged", lambda: "diverged" in desk.status, seconds=30.0)
+    fix = desk.page.get_by_role("button", name="Try lr")
+    words = fix.inner_text()
+    fix.click()
+    value = words.rsplit(" ", 1)[1]
+    desk.until(
+        "the field has it",
+        lambda: float(desk.page.get_by_label("Learning rate").input_value()) == float(value),
+    )
+    desk.run()
+    desk.until("it is done", lambda: "finished" in desk.status, seconds=30.0)
+    assert desk.page.get_by_text("diverged at").count() == 1, "the earlier run stays in the table"
+
+
+def test_axes_can_be_changed_while_it_runs(opener):
+    desk, _ = start(opener, LONG)
+    for name in ("updates", "solve s", "wall s", "epoch"):
+        desk.button(name).click()
+    desk.page.get_by_label("log y").click()
+    desk.until("the address has it", lambda: desk.query.get("logy") == "true")
+    before = len(desk.epochs())
+    desk.until("the curve goes on", lambda: len(desk.epochs()) > before)
+    desk.button("Stop").click()
