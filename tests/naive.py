@@ -9,17 +9,25 @@ from __future__ import annotations
 import numpy as np
 
 from tests.naive_als import als, als_gradient, als_objective
+from tests.naive_ccd import ccd, ccdpp
+from tests.naive_descent import asgd, averaged, minibatch, preconditioned
 
 __all__ = [
     "als",
     "als_gradient",
     "als_objective",
+    "asgd",
+    "averaged",
+    "ccd",
+    "ccdpp",
     "dsgd",
     "dsgd_order",
     "fpsgd",
     "hogwild",
+    "minibatch",
     "objective",
     "part_seed",
+    "preconditioned",
     "rmse",
     "sgd",
     "shuffled",

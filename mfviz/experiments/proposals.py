@@ -28,9 +28,23 @@ from mfviz.solvers.base import solver_class
 __all__ = ["FAMILIES", "KNOWN", "Known", "propose", "recognise"]
 
 # Solvers that share settings: the same model, arithmetic and loss, in another order.
-FAMILIES = {"sgd": "sgd", "hogwild": "sgd", "dsgd": "sgd", "fpsgd": "fpsgd", "als": "als"}
+FAMILIES = {
+    "als": "als",
+    "apsgd": "sgd",
+    "asgd": "sgd",
+    "averaged_sgd": "sgd",
+    "ccd": "als",
+    "ccdpp": "als",
+    "dsgd": "sgd",
+    "fpsgd": "fpsgd",
+    "hogwild": "sgd",
+    "minibatch_sgd": "sgd",
+    "preconditioned_sgd": "sgd",
+    "sgd": "sgd",
+}
 # The bold driver of DSGD's paper ends some 0.01 above a schedule that is tuned for the data.
-EXTRA = {"dsgd": {"schedule": "exponential"}}
+# A cycle of CCD goes less far than a solve of ALS.
+EXTRA: dict[str, dict[str, Any]] = {"ccd": {"epochs": 25}, "dsgd": {"schedule": "exponential"}}
 
 SAMPLE = 10_000  # ratings that are looked at for whole numbers and spread
 MOVIELENS_STD = 1.12  # spread of the ratings that the rule was made on
@@ -192,16 +206,22 @@ def _rule(family: str, data: Problem | Ratings) -> dict[str, Any]:
     small = train.nnz < 5_000
     if family == "fpsgd":
         return _bounded(_fpsgd(1.1 * lam, lr=0.2 if small else 0.05))
+    more: dict[str, Any] = {"epsilon": 0.1 * c}  # of whitening, in squared units of factors
     if small:
-        more = {"decay": 0.99, "epochs": 40, "init_scale": 0.1 * math.sqrt(c)}
-        return _bounded(_sgd(lam, lr=0.1 / c, **more))  # type: ignore[arg-type]
-    decay = 0.92 if sparsity < 1.5 else 0.95
-    return _bounded(_sgd(lam, lr=0.03 / c, decay=decay, init_scale=0.015 * math.sqrt(c)))
+        more |= {"decay": 0.99, "epochs": 40, "init_scale": 0.1 * math.sqrt(c)}
+        return _bounded(_sgd(lam, lr=0.1 / c, **more))
+    more |= {"decay": 0.92 if sparsity < 1.5 else 0.95, "init_scale": 0.015 * math.sqrt(c)}
+    return _bounded(_sgd(lam, lr=0.03 / c, **more))
 
 
 def _bounded(settings: dict[str, Any]) -> dict[str, Any]:
     """Round to three digits, and keep odd scales within what every solver allows."""
-    limits = {"lam": (0.0, 100.0), "lr": (1e-6, 10.0), "init_scale": (1e-6, 10.0)}
+    limits = {
+        "lam": (0.0, 100.0),
+        "lr": (1e-6, 10.0),
+        "init_scale": (1e-6, 10.0),
+        "epsilon": (1e-6, 1e6),
+    }
     for name, (low, high) in limits.items():
         if name in settings:
             settings[name] = float(f"{min(max(settings[name], low), high):.3g}")

@@ -14,6 +14,7 @@ import param
 from mfviz.backends.host import cpu_count
 from mfviz.data.problem import Problem
 from mfviz.kernels.als import BLOCK, group_by_row, solve_rows
+from mfviz.kernels.cg import approach_rows
 from mfviz.kernels.metrics import squared_norms
 from mfviz.solvers.base import Card, Checkpoint, Context, Factors, Solver
 from mfviz.solvers.init import INITS, make_factors, memory_parts
@@ -56,7 +57,7 @@ class ALS(Solver):
     Notes
     -----
     Memory: ``16 N + 8 (m + n + 2)`` for the ratings in both orders, ``4 (f + 1)(m + n)`` for the
-    model, and ``8 f^2 + 272 f`` a worker, with f padded to a multiple of 16.
+    model, and ``8 f^2 + 272 f`` a worker (``32 f`` with cg), with f padded to a multiple of 16.
 
     Reproducibility: exact to the last bit, whatever the workers and chunks; a row has one writer
     and reads only the other side.
@@ -93,6 +94,18 @@ class ALS(Solver):
     weighted = param.Boolean(
         True, doc="Count λ once for each rating of a row (ALS-WR) instead of once for the row."
     )
+    solve = param.Selector(
+        default="cholesky",
+        objects=["cholesky", "cg"],
+        doc="How a row's system is solved: cholesky, exactly; cg, a few steps of conjugate "
+        "gradients from the row's old features.",
+    )
+    cg_steps = param.Integer(3, bounds=(1, 4096), doc="Steps of cg; f of them solve exactly.")
+    cg_tolerance = param.Number(
+        0.0,
+        bounds=(0.0, 1.0),
+        doc="Share of its first length at which the residual of cg is short enough; 0: never.",
+    )
     simultaneous = param.Boolean(
         False, doc="Solve both sides from old values at once, to see why ALS must alternate."
     )
@@ -122,7 +135,9 @@ class ALS(Solver):
             part("ratings by user", "ratings by user", "8 N + 8 (m + 1)", by_user),
             part("ratings by item", "ratings by item", "8 N + 8 (n + 1)", by_item),
             *memory_parts(n_users, n_items, self.rank),
-            part("row systems", "workspace", "T (8 f² + 272 f)", T * (8 * f * f + 272 * f)),
+            part("row systems", "workspace", "T (8 f² + 272 f)", T * (8 * f * f + 272 * f))
+            if self.solve == "cholesky"
+            else part("row systems", "workspace", "32 T f", 32 * T * f),
             part("row counter and ends", "workspace", "64 (T + 1)", 64 * (T + 1)),
         ]
         if self.simultaneous:
@@ -209,10 +224,12 @@ class _Workspace:
         def take(name: str, shape: tuple[int, ...], kind: Any) -> npt.NDArray[Any]:
             return context.ledger.empty(name, shape, kind, part="workspace", fill=0)
 
-        self.context = context
-        self.systems = take("row systems: A", (workers, f * f), np.float64)
-        self.vectors = take("row systems: b", (workers, 2, f), np.float64)
-        self.packed = take("row systems: packed", (workers, BLOCK * f), np.float32)
+        self.solver, self.context = solver, context
+        exact = solver.solve == "cholesky"
+        self.vectors = take("row systems: b", (workers, 2 if exact else 4, f), np.float64)
+        if exact:
+            self.systems = take("row systems: A", (workers, f * f), np.float64)
+            self.packed = take("row systems: packed", (workers, BLOCK * f), np.float32)
         shared = take("row counter and ends", (workers + 1, 8), np.int64)
         self.ends, self.counter = shared[:workers], shared[workers, :1]
 
@@ -223,12 +240,18 @@ class _Workspace:
         grab = max(1, (stop - first) // (GRABS * workers))
         self.counter[0] = first
 
+        system = (side.X, side.Y, side.indptr, side.index, side.r, stop, grab, self.counter, lam)
+        solver = self.solver
+
         def task(worker: int) -> None:
-            solve_rows(
-                side.X, side.Y, side.indptr, side.index, side.r, stop, grab, self.counter, lam,
-                weighted, self.systems[worker], self.vectors[worker], self.packed[worker],
-                self.ends, spans.rows, spans.fill, worker, side.tag,
-            )  # fmt: skip
+            lane = (self.ends, spans.rows, spans.fill, worker, side.tag)
+            vectors = self.vectors[worker]
+            if solver.solve == "cg":
+                steps, tolerance = solver.cg_steps, float(solver.cg_tolerance)
+                approach_rows(*system, weighted, steps, tolerance, vectors, *lane)
+            else:
+                A, packed = self.systems[worker], self.packed[worker]
+                solve_rows(*system, weighted, A, vectors, packed, *lane)
 
         context.crew.run(task)
         last = int(self.ends[:, 0].max())

@@ -21,7 +21,9 @@ from mfviz.kernels.sgd import Rates
 from mfviz.solvers.base import Checkpoint, Context, Factors, Solver
 from mfviz.solvers.init import INITS, make_factors, memory_parts
 from mfviz.solvers.schedules import SCHEDULES, Schedule
+from mfviz.telemetry.events import Measured
 from mfviz.telemetry.memory import Ledger, MemoryPart
+from mfviz.theory.effective_ranks import effective_ranks
 
 __all__ = [
     "FREE_NS",
@@ -77,6 +79,12 @@ class BiasedSolver(Solver):
         0.05, bounds=(0.0, 10.0), doc="Factor of the initial values; it matters a lot."
     )
 
+    measure_ranks = param.Boolean(
+        False,
+        doc="Tell the effective ranks r and R of PᵀP and QᵀQ after each epoch: bounds of the "
+        "batch size that gains.",
+    )
+
     def objective(self, problem: Problem, factors: Factors, squared_error: float) -> float:
         """Return the weighted-λ objective, with the factors and biases as they are now."""
         loss = squared_error + self.lam * weighted_norms(problem, factors.P, factors.Q)
@@ -114,7 +122,12 @@ class BiasedSolver(Solver):
     def judge(
         self, schedule: Schedule, problem: Problem, context: Context, at: Checkpoint
     ) -> Iterator[Checkpoint]:
-        """Tell the schedule the loss where it wants to know, yielding ``at`` in a long sum."""
+        """Tell the schedule the loss where it wants to know, yielding ``at`` in a long sum.
+
+        Effective ranks are told here too, where they are asked for.
+        """
+        if self.measure_ranks:
+            tell_ranks(context, at.epoch)
         if schedule.needs_loss:
             error = yield from training_error(problem, context, at)
             assert context.factors is not None
@@ -131,6 +144,18 @@ def weighted_norms(
     """Return ``sum_u n_u |p_u|^2 + sum_i n_i |q_i|^2`` with n the numbers of training ratings."""
     train = problem.train
     return float(squared_norms(P, train.user_counts) + squared_norms(Q, train.item_counts))
+
+
+def tell_ranks(context: Context, epoch: int) -> None:
+    """Emit the effective ranks of both sides as measurements."""
+    factors = context.factors
+    assert factors is not None
+    if not factors.finite():
+        return
+    for name, X in (("P", factors.P), ("Q", factors.Q)):
+        for symbol, value in effective_ranks(X)._asdict().items():
+            words = f"effective rank {symbol} of {name}"
+            context.emit(Measured, epoch=epoch, name=words, value=value, unit="directions")
 
 
 def training_error(

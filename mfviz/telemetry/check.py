@@ -174,8 +174,8 @@ def _hogwild(events: Sequence[Event], spans: Sequence[Span]) -> Iterator[str]:
         yield f"{len(waits)} wait(s), the first of {waits[0].lane} in epoch {waits[0].epoch}"
 
 
-def _als(events: Sequence[Event], spans: Sequence[Span]) -> Iterator[str]:
-    """Both sides are never solved at the same time: items follow when all users are done."""
+def _alternating(events: Sequence[Event], spans: Sequence[Span]) -> Iterator[str]:
+    """Both sides never move at the same time: items follow when all users are done."""
     for epoch, own in _by_epoch(spans).items():
         users = [span.end_ns for span in own if span.name == "users"]
         items = [span.start_ns for span in own if span.name == "items"]
@@ -183,8 +183,26 @@ def _als(events: Sequence[Event], spans: Sequence[Span]) -> Iterator[str]:
             yield f"epoch {epoch}: items are solved before all users are"
 
 
+def _featurewise(events: Sequence[Event], spans: Sequence[Span]) -> Iterator[str]:
+    """One feature of one side at a time, features in their order: what makes ccdpp not ccd."""
+    for epoch, own in _by_epoch(spans).items():
+        now, feature, before, latest = ("", ""), (0, 0), 0, 0
+        for span in sorted((s for s in own if s.block), key=lambda s: s.start_ns):
+            if (span.block, span.name) != now:
+                if _block(span) < feature:
+                    yield f"epoch {epoch}: feature {span.block} comes after {now[0]}"
+                now, feature, before = (span.block, span.name), _block(span), latest
+            if span.start_ns < before:
+                yield f"epoch {epoch}: {span.name} of {span.block} start before others are over"
+            latest = max(latest, span.end_ns)
+
+
 PROMISES: dict[str, Callable[[Sequence[Event], Sequence[Span]], Iterable[str]]] = {
-    "als": _als,
+    "als": _alternating,
+    "apsgd": _hogwild,
+    "asgd": _alternating,
+    "ccd": _alternating,
+    "ccdpp": _featurewise,
     "dsgd": _dsgd,
     "fpsgd": _fpsgd,
     "hogwild": _hogwild,

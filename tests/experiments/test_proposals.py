@@ -113,7 +113,7 @@ def test_tuning_sees_training_ratings_only_and_ranks_settings() -> None:
 
 # --- goals on real ratings, with seeds that chose nothing ---------------------------------------
 
-GOALS_1M = {"sgd": 0.845, "hogwild": 0.845, "fpsgd": 0.845, "als": 0.850, "dsgd": 0.850}
+GOALS_1M = {"sgd": 0.845, "hogwild": 0.845, "fpsgd": 0.845}  # 0.850 for the others
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +146,7 @@ def test_the_goal_on_ml_1m(ml_1m: Ratings, key: str) -> None:
     seed = 7
     assert seed not in SEEDS
     problem = split(ml_1m, holdout=0.1, seed=seed)
-    assert last_rmse(problem, key, seed, rank=64) <= GOALS_1M[key]
+    assert last_rmse(problem, key, seed, rank=64) <= GOALS_1M.get(key, 0.850)
 
 
 @pytest.mark.slow

@@ -212,3 +212,20 @@ def test_als_solves_items_after_all_users() -> None:
     other = first(events, Span, lane="W1", op="kernel")
     events[other] = replace(events[other], name="items")
     assert check_run(events) == ["epoch 1: items are solved before all users are"]
+
+
+def test_ccdpp_fits_one_feature_of_one_side_at_a_time() -> None:
+    events = make_events(epochs=1, workers=2, solver="ccdpp")
+    one, other = (first(events, Span, lane=lane, op="kernel") for lane in ("W0", "W1"))
+    events[one] = replace(events[one], name="items", block="3,3")
+    events[other] = replace(events[other], name="items", block="3,3")
+    rest = [e for e in range(len(events)) if isinstance(events[e], Span) and e not in (one, other)]
+    for at in rest:
+        events[at] = replace(events[at], block="")
+    assert check_run(events) == []
+    events[other] = replace(events[other], name="users")
+    assert check_run(events) == ["epoch 1: users of 3,3 start before others are over"]
+    done = events[one]
+    assert isinstance(done, Span)
+    events[other] = replace(events[other], block="2,2", start_ns=done.end_ns)
+    assert "epoch 1: feature 2,2 comes after 3,3" in check_run(events)

@@ -1,0 +1,87 @@
+"""Rows of one side dealt to workers in slices of equal rating mass.
+
+Solvers that update one side for a fixed other one hold the ratings grouped by row
+(``kernels.als.group_by_row``) and treat each row as a job of its own. Popular rows are long, so
+workers take slices of *ratings* from a counter and do the rows that begin in theirs.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from mfviz.kernels import simd
+from mfviz.kernels.order import part_seed, random_bits
+
+__all__ = ["begin_at", "shuffle_row", "take_rows"]
+
+
+@numba.njit(nogil=True, cache=True)
+def begin_at(indptr, position):
+    """Return the first row whose ratings begin at ``position`` or later.
+
+    Parameters
+    ----------
+    indptr : (rows + 1,) int64
+    position : int
+    """
+    low, high = 0, indptr.shape[0] - 1
+    while low < high:
+        middle = (low + high) // 2
+        if indptr[middle] < position:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@numba.njit(nogil=True, cache=True)
+def take_rows(counter, indptr, low, high, size):
+    """Take the next slice of ratings ``low`` to ``high`` and return its rows.
+
+    Parameters
+    ----------
+    counter : (1,) int64
+        Slices that were taken before; shared.
+    indptr : (rows + 1,) int64
+    low, high : int
+        A row that begins before ``low`` belongs to the first slice, one that ends after ``high``
+        to the last.
+    size : int
+        Ratings of a slice.
+
+    Returns
+    -------
+    first, stop : int
+        Rows of the slice; ``first`` is -1 where no slice is left. Some slices have no row.
+    """
+    taken = simd.atomic_add(counter, 0, 1)
+    start = low + taken * size
+    if start >= high:
+        return -1, -1
+    stop = begin_at(indptr, min(start + size, high))
+    if taken > 0:
+        return begin_at(indptr, start), stop
+    first = begin_at(indptr, low)
+    return (first if indptr[first] == low else first - 1), stop
+
+
+@numba.njit(nogil=True, cache=True)
+def shuffle_row(index, value, first, stop, seed, row):
+    """Shuffle the ratings ``first`` to ``stop`` of a row in place.
+
+    Parameters
+    ----------
+    index : (nnz,) int32, updated in place
+    value : (nnz,) float32, updated in place
+    first, stop : int
+    seed : uint64
+    row : int
+        The permutation is a function of seed, row and number of ratings.
+    """
+    own = part_seed(seed, row)
+    for j in range(stop - first - 1, 0, -1):
+        bits = random_bits(own, np.uint64(j)) >> np.uint64(32)
+        a, b = first + j, first + np.int64((bits * np.uint64(j + 1)) >> np.uint64(32))
+        index[a], index[b] = index[b], index[a]
+        value[a], value[b] = value[b], value[a]

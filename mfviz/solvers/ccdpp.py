@@ -1,0 +1,310 @@
+"""CCD++: one feature of all users and items at a time, with the best step for each number."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import param
+
+from mfviz.data.problem import Problem
+from mfviz.kernels.ccdpp import Order, refresh, rewind, run_passes, subtract_model
+from mfviz.solvers.base import Card, Checkpoint, Context, Factors, Solver
+from mfviz.solvers.init import INITS, make_factors, memory_parts
+from mfviz.solvers.sides import (
+    CALL_NS,
+    GRABS,
+    ITEMS,
+    SIDES,
+    USERS,
+    end_of_row,
+    make_sides,
+    penalty,
+    side_parts,
+)
+from mfviz.telemetry.events import Measured
+from mfviz.telemetry.memory import MemoryModel, MemoryPart
+
+__all__ = ["CCDPP"]
+
+Int64 = npt.NDArray[np.int64]
+Steps = list[tuple[int, ...]]
+STEPS = 512  # of one kernel call, whose spans must find room
+STILL = 5  # features that gain next to nothing at once, after which an epoch is over
+RESIDUAL = len(SIDES)  # tag of the span in which the residual is computed anew
+
+
+class CCDPP(Solver):
+    """Coordinate descent feature by feature, on a residual that is kept up to date.
+
+    Pseudo-code: *for each feature t: add w h^T of feature t back to the residual; as often as
+    ``inner`` says: for all items at once h_i = sum R w / (lam n_i + sum w^2); barrier; for all
+    users at once w_u = sum R h / (lam n_u + sum h^2); barrier; take w h^T off again.*
+
+    The residual lies by user and by item. Float32 additions make it drift from r - P Q^T, so it is
+    computed anew every ``refresh`` epochs; how far it was off is told as a measurement. A rating
+    counts as visited when all features have passed over it: a pass counts for 1 / (f inner) of its
+    ratings.
+
+    Memory: 16 N + 8 (m + n + 2) for residual and indices, 4 (f + 1)(m + n) for the model,
+    4 k (m + n) + 4 n for the k features one by one and 64 (T + 1) for counters; with a stop rule
+    4 (m + n) for the gains.
+
+    Reproducibility: exact, whatever the workers; a row has one writer.
+    """
+
+    key = "ccdpp"
+    title = "CCD++"
+    paper = (
+        "Yu, Hsieh, Si, Dhillon: Scalable coordinate descent approaches to parallel matrix "
+        "factorization for recommender systems, 2012"
+    )
+    equations = (
+        r"\hat R = R + w h^\top,\quad "
+        r"h_i = \frac{\sum_{u\in\Omega_i} \hat R_{ui} w_u}{\lambda n_i + \sum_u w_u^2},\quad "
+        r"w_u = \frac{\sum_{i\in\Omega_u} \hat R_{ui} h_i}{\lambda n_u + \sum_i h_i^2},\quad "
+        r"R = \hat R - w h^\top"
+    )
+    two_sided = True
+    has_lr = False
+    card = Card(
+        parallel="All items of one feature, then all users of it; features come one by one.",
+        synchronises="Two barriers for each feature and inner iteration: 2 f inner an epoch.",
+        conflicts="None: a row has one writer, and the other side is only read.",
+        cost="About 16 f flops a rating with one inner iteration: linear in f, bound by gathers.",
+        memory="16 N for the residual in both orders, and the factors twice.",
+        kernel="kernels.ccdpp: 16-lane gathers, one pass an order and feature, barriers inside.",
+    )
+
+    lam = param.Number(0.05, bounds=(0.0, 100.0), doc="Regularisation λ.")
+    epochs = param.Integer(15, bounds=(1, 10_000), doc="Outer iterations, over all features.")
+    weighted = param.Boolean(
+        True, doc="Count λ once for each rating of a row instead of once for the row."
+    )
+    inner = param.Integer(1, bounds=(1, 100), doc="Times that a feature is fitted in a row.")
+    stop_below = param.Number(
+        0.0,
+        bounds=(0.0, 1.0),
+        doc="Leave a feature when a fit gains less than this share of the best one, and end the "
+        "epoch after five such features (LIBPMF: 0.001; 0: never).",
+    )
+    refresh = param.Integer(
+        10, bounds=(0, 10_000), doc="Epochs after which the residual is computed anew; 0: never."
+    )
+    zero_items = param.Boolean(
+        True, doc="Start with Q = 0, as LIBPMF does (not where a start is given)."
+    )
+    init = param.Selector(
+        default="positive",
+        objects=list(INITS),
+        doc="Initial factors: positive U[0,2)·√(mean/f); uniform U[0,1)/√f; normal N(0,1).",
+    )
+    init_scale = param.Number(
+        1.0, bounds=(0.0, 10.0), inclusive_bounds=(False, True), doc="Factor of initial values."
+    )
+
+    def determinism(self, backend: str = "cpu") -> str:
+        """Return "exact": neither workers nor chunks change a bit of the result."""
+        return "exact"
+
+    def memory(self, n_users: int, n_items: int, nnz: int, backend: str = "cpu") -> MemoryModel:
+        """Residual in both orders, the model, the features one by one, and counters."""
+        m, n, k, T = n_users, n_items, self.rank, self.workers
+
+        def part(name: str, formula: str, size: int) -> MemoryPart:
+            return MemoryPart(name, "workspace", "host", formula, size)
+
+        parts = [
+            *side_parts(m, n, nnz),
+            *memory_parts(m, n, k),
+            part("features one by one", "4 k (m + n)", 4 * k * (m + n)),
+            part("items' old feature", "4 n", 4 * n),
+            part("counters", "64 (T + 1)", 64 * (T + 1)),
+        ]
+        if self.stop_below:
+            parts.append(part("gains", "4 (m + n)", 4 * (m + n)))
+        return MemoryModel(tuple(parts))
+
+    def objective(self, problem: Problem, factors: Factors, squared_error: float) -> float:
+        """Return squared error plus λ times the (weighted) squared norms of all rows."""
+        return squared_error + self.lam * penalty(problem, factors, self.weighted)
+
+    def iterate(self, problem: Problem, context: Context) -> Iterator[Checkpoint]:
+        """Train; see :meth:`mfviz.solvers.base.Solver.iterate`."""
+        context.names = (*SIDES, "residual")
+        factors = make_factors(self, problem, context)
+        if self.zero_items and context.start is None:
+            factors.Q[:] = 0.0
+        passes = _Passes(self, problem, context)
+        yield Checkpoint("epoch", 0, 0)
+
+        factors.P[problem.train.user_counts == 0] = 0.0
+        factors.Q[problem.train.item_counts == 0] = 0.0
+        for epoch in range(1, self.epochs + 1):
+            for _ in passes.epoch():
+                yield Checkpoint("chunk", epoch, passes.visits)
+            if self.refresh and epoch % self.refresh == 0:
+                for _ in passes.refresh(epoch):
+                    yield Checkpoint("chunk", epoch, passes.visits)
+            yield Checkpoint("epoch", epoch, passes.visits)
+
+
+class _Passes:
+    """Residual and features in the order of the passes, and the crew's way through them."""
+
+    def __init__(self, solver: CCDPP, problem: Problem, context: Context) -> None:
+        self.solver, self.problem, self.context = solver, problem, context
+        factors, ledger, workers = context.factors, context.ledger, context.crew.workers
+        assert factors is not None
+        self.orders = []
+        for side in make_sides(problem, context, factors):
+            name, rows = SIDES[side.tag], len(side.X)
+            XT = ledger.empty(f"{name} by feature", (solver.rank, rows), np.float32)
+            XT[:] = side.X.T[: solver.rank]
+            gain = ledger.empty(f"gains of {name}", rows if solver.stop_below else 0, np.float32)
+            order = Order(side.X, XT, side.indptr, side.index, side.r, gain)
+            self.orders.append(order)
+        for order, other in zip(self.orders, self.orders[::-1], strict=True):
+            if factors.Q.any():
+                self._subtract(order, other)
+        self.old = ledger.empty("items' old feature", problem.n_items, np.float32, fill=0)
+        shared = ledger.empty("counters", (workers + 1, 8), np.int64, fill=0)
+        self.counted, self.arrivals = shared[:workers], shared[workers]
+        self.barriers = 0
+        self.pending = self.before = -1
+        self.best_gain = 0.0
+        self.ratings_per_ns = 1e-2  # a guess, then measured
+
+    @property
+    def visits(self) -> int:
+        """Ratings visited since the start."""
+        return int(self.counted[:, 0].sum())
+
+    def _subtract(self, order: Order, other: Order) -> None:
+        workers, rows = self.context.crew.workers, len(order.X)
+
+        def task(worker: int) -> None:
+            first, stop = rows * worker // workers, rows * (worker + 1) // workers
+            subtract_model(order.X, other.X, order.indptr, order.cols, order.R, first, stop)
+
+        self.context.crew.run(task)
+
+    def epoch(self) -> Iterator[None]:
+        """Fit every feature, yielding at safe points."""
+        pieces = self._pieces()
+        if self.solver.stop_below:
+            yield from self._until_still(pieces)
+            return
+        steps: Steps = []
+        for t in range(self.solver.rank):
+            for again in range(self.solver.inner):
+                steps += self._fit(pieces, t, again)
+        yield from self._run(steps)
+
+    def _until_still(self, pieces: list[list[tuple[int, int]]]) -> Iterator[None]:
+        """Fit features, leaving one that gains no more and the epoch when five are still."""
+        still, first = 0, self.pending < 0
+        for t in range(self.solver.rank):
+            for again in range(self.solver.inner):
+                yield from self._run(self._fit(pieces, t, again))
+                gain = sum(float(o.gain.sum(dtype=np.float64)) for o in self.orders)
+                if gain < self.best_gain * self.solver.stop_below:
+                    still += again == 0
+                    break
+                if not first:  # the very first fit explains the mean and gains out of all scale
+                    self.best_gain = max(self.best_gain, gain)
+                first = False
+            if still >= STILL:
+                return
+
+    def _pieces(self) -> list[list[tuple[int, int]]]:
+        """Cut each side into whole rows of no more ratings than lie between two checkpoints."""
+        most = min(self.context.chunk, max(1, int(self.ratings_per_ns * CALL_NS)))
+        found = []
+        for order in self.orders:
+            low, pieces = 0, []
+            while low < len(order.R):
+                high = end_of_row(order.indptr, low, low + most)
+                pieces.append((low, high))
+                low = high
+            found.append(pieces)
+        return found
+
+    def _fit(self, pieces: list[list[tuple[int, int]]], t: int, again: int) -> Steps:
+        """Steps of one fit of feature ``t``: items, then users; columns as in ``Feature``."""
+        if again == 0:
+            self.before, self.pending = self.pending, t
+        part = t * self.solver.inner + again
+        steps: Steps = []
+        for side in (ITEMS, USERS):
+            for low, high in pieces[side]:
+                steps.append((side, t, self.before, int(again > 0), low, high, part, 0))
+            steps[-1] = (*steps[-1][:-1], 1)
+        return steps
+
+    def _run(self, steps: Steps) -> Iterator[None]:
+        """Send the crew through steps, as many in a call as are short enough; yield after each."""
+        most = min(self.context.chunk, max(1, int(self.ratings_per_ns * CALL_NS)))
+        table = np.array(steps, dtype=np.int64)
+        sizes = table[:, 5] - table[:, 4]
+        first = 0
+        while first < len(table):
+            last, total = first + 1, int(sizes[first])
+            while last < min(len(table), first + STEPS) and total + sizes[last] <= most:
+                total += int(sizes[last])
+                last += 1
+            began = time.monotonic_ns()
+            self._call(table, first, last)
+            if total > 10_000:
+                self.ratings_per_ns = total / (time.monotonic_ns() - began)
+            if last < len(table):
+                yield
+            first = last
+
+    def _call(self, table: Int64, first: int, last: int) -> None:
+        solver, context, spans = self.solver, self.context, self.context.spans
+        workers, (users, items) = context.crew.workers, self.orders
+        taken = np.zeros(len(table), dtype=np.int64)
+        parts, lam = solver.rank * solver.inner, float(context.lam)
+
+        def task(worker: int) -> None:
+            run_passes(
+                table, first, last, taken, GRABS * workers, parts, users, items, self.old, lam,
+                solver.weighted, self.arrivals, self.barriers, workers, self.counted,
+                spans.rows, spans.fill, worker,
+            )  # fmt: skip
+
+        context.crew.run(task)
+        self.barriers += int(table[first:last, 7].sum())
+
+    def refresh(self, epoch: int) -> Iterator[None]:
+        """Compute the residual anew and tell how far it was off."""
+        train, (users, items), workers = self.problem.train, self.orders, self.context.crew.workers
+        sides = ((train.u, train.i, users, items), (train.i, train.u, items, users))
+        drifts = [0.0, 0.0]
+        step = min(self.context.chunk, max(1, CALL_NS // users.X.shape[1]))
+
+        def task(worker: int, start: int) -> None:
+            begin = self.context.spans.now_ns()
+            for s in range(worker, 2, workers):
+                row, col, own, other = sides[s]
+                drift = refresh(
+                    row, col, train.r, start, min(start + step, train.nnz), own.X, other.X,
+                    self.pending, own.indptr, own.R,
+                )  # fmt: skip
+                drifts[s] = max(drifts[s], drift)
+            if worker < 2:
+                self.context.spans.add(worker, begin, self.context.spans.now_ns(), tag=RESIDUAL)
+
+        for start in range(0, train.nnz, step):
+            if start:
+                yield
+            self.context.crew.run(lambda worker, start=start: task(worker, start))  # type: ignore[misc]
+        for order in self.orders:
+            rewind(order.indptr)
+        self.pending = -1
+        self.context.emit(
+            Measured, epoch=epoch, name="residual drift", value=max(drifts), unit="rating"
+        )
