@@ -343,7 +343,7 @@ def load_extension() -> None:
     import panel as pn
 
     if not pn.extension._loaded:
-        pn.extension("tabulator", inline=True)
+        pn.extension(inline=True)
 
 
 def here() -> Host:

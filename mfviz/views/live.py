@@ -17,7 +17,7 @@ from bokeh.models import ColumnDataSource, Label, Range1d
 from mfviz.plots import style
 from mfviz.plots.base import Plot, Track
 from mfviz.telemetry.history import History
-from mfviz.views.live_parts import dress
+from mfviz.views.live_parts import dress, refuse_echoes
 
 __all__ = ["LiveFigure"]
 
@@ -57,6 +57,7 @@ class LiveFigure(ABC):
         self._aims: dict[str, tuple[float, float]] = {}
         self._letters = ["A", "B"]  # runs that have renderers
         self.source = ColumnDataSource(self.plot.frame([]), name=f"live-{self.plot.key}")
+        refuse_echoes(self.source)
         self.figure: Any = self._make()
         settings = {"sizing_mode": "stretch_both", "min_height": 120, "margin": 0} | pane
         self.canvas = pn.pane.Bokeh(self.figure, **settings)

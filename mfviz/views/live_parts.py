@@ -29,6 +29,7 @@ __all__ = [
     "copies",
     "place_tools",
     "put_source",
+    "refuse_echoes",
     "seed",
     "tip",
 ]
@@ -94,6 +95,21 @@ def seed(plot: Plot) -> dict[str, Any]:
     blank = {"float64": np.nan, "object": ""}
     row = tuple("A" if name == "run" else blank[dtype] for name, dtype in plot.columns.items())
     return plot.as_columns([row])
+
+
+def refuse_echoes(source: ColumnDataSource) -> None:
+    """Take streamed rows from this process only.
+
+    In a notebook the browser reports every row that it was sent as if it were news. Applied, such
+    an echo would double the rows here and be sent once more.
+    """
+    stream = source._stream
+
+    def from_here(rows: Any, rollover: int | None = None, setter: Any = None) -> None:
+        if setter is None:
+            stream(rows, rollover)
+
+    source._stream = from_here
 
 
 def put_source(renderers: Sequence[Any], source: ColumnDataSource) -> None:

@@ -206,7 +206,7 @@ def build(host: Host, defaults: Mapping[str, Any] | None = None) -> Any:
 
 def serve() -> Any:
     """Build the page for the document that is being served, and mark it servable."""
-    pn.extension("tabulator", notifications=False)
+    pn.extension(notifications=False)
     host = here()
     page = build(host)
     return page.servable() if isinstance(host, ServerHost) else page

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
-import pandas as pd
 import panel as pn
-from bokeh.models.widgets.tables import HTMLTemplateFormatter
+import param
 
 from mfviz.views.chips import badge, chip, pill
 from mfviz.views.parts import card
@@ -16,45 +16,131 @@ from mfviz.views.session import Session
 from mfviz.views.theme import sheet
 from mfviz.views.tracks import LETTERS, Track
 
-__all__ = ["RunsTable", "row"]
+__all__ = ["RunsGrid", "RunsTable", "row"]
 
-HTML = HTMLTemplateFormatter(template="<%= value %>")
-
-
-def _number(expression: str) -> HTMLTemplateFormatter:
-    """Write a number with JavaScript, so that the column still sorts as numbers.
-
-    NaN is a dash, nothing (the empty slot) is nothing.
-    """
-    known = f"Number.isFinite(value) ? {expression} : '–'"
-    return HTMLTemplateFormatter(template=f"<%= value === null ? '' : {known} %>")
-
-
-RMSE = _number("value >= 1000 ? value.toExponential(1) : value.toFixed(4)")
-BEST = _number("`<b class=best>${value >= 1000 ? value.toExponential(1) : value.toFixed(4)}</b>`")
-SECONDS = _number("value.toFixed(value < 10 ? 3 : value < 100 ? 2 : 1)")
-SIZE = _number("value < 0.1 ? value.toFixed(3) : value < 10 ? value.toFixed(1) : value.toFixed(0)")
-RATE = _number(
-    "value >= 1e9 ? (value / 1e9).toFixed(2) + ' G' : value >= 1e6 ? (value / 1e6).toFixed(1)"
-    " + ' M' : value >= 1e3 ? (value / 1e3).toFixed(0) + ' k' : value.toFixed(0)"
-)
-# Title, formatter and width in pixels; 0 shares what is left.
-COLUMNS: dict[str, tuple[str, Any, int]] = {
-    "run": ("Runs", HTML, 60),
-    "solver": ("solver", HTML, 0),
-    "data": ("data", HTML, 0),
-    "status": ("status", HTML, 0),
-    "epochs": ("epochs", HTML, 80),
-    "best": ("best RMSE", BEST, 92),
-    "last": ("last RMSE", RMSE, 92),
-    "solve": ("solve s", SECONDS, 76),
-    "rate": ("updates/s", RATE, 90),
-    "peak": ("peak MB", SIZE, 80),
-    "seed": ("seed", HTML, 56),
-    "determinism": ("determinism", HTML, 0),
-}
-RIGHT = ("epochs", "best", "last", "solve", "rate", "peak", "seed")
 HINT = "Change a setting and press Run: the result appears here."
+# Key, title, whether it is a number (right-aligned).
+COLUMNS = (
+    ("run", "Runs", False),
+    ("solver", "solver", False),
+    ("data", "data", False),
+    ("status", "status", False),
+    ("epochs", "epochs", True),
+    ("best", "best RMSE", True),
+    ("last", "last RMSE", True),
+    ("solve", "solve s", True),
+    ("rate", "updates/s", True),
+    ("peak", "peak MB", True),
+    ("seed", "seed", True),
+    ("determinism", "determinism", False),
+)
+
+
+def _rmse(value: float) -> str:
+    return f"{value:.1e}" if value >= 1000 else f"{value:.4f}"
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.3f}" if value < 10 else f"{value:.2f}" if value < 100 else f"{value:.1f}"
+
+
+def _rate(value: float) -> str:
+    for unit, size, digits in (("G", 1e9, 2), ("M", 1e6, 1), ("k", 1e3, 0)):
+        if value >= size:
+            return f"{value / size:.{digits}f} {unit}"
+    return f"{value:.0f}"
+
+
+def _megabytes(value: float) -> str:
+    return f"{value:.3f}" if value < 0.1 else f"{value:.1f}" if value < 10 else f"{value:.0f}"
+
+
+WRITTEN: dict[str, Callable[[float], str]] = {
+    "best": lambda value: f"<b>{_rmse(value)}</b>",
+    "last": _rmse,
+    "solve": _seconds,
+    "rate": _rate,
+    "peak": _megabytes,
+}
+
+
+class RunsGrid(pn.custom.JSComponent):
+    """The rows in the browser: a plain HTML table.
+
+    It sorts by a click on a head, tells which row was clicked, and is redrawn by its rows alone. A
+    general data grid measures and redraws itself whenever the page is laid out, which live figures
+    do all the time, and the two together can keep a browser from ever answering.
+    """
+
+    heads = param.List(default=[], doc="Triples of key, title and whether it is a number.")
+    rows = param.List(
+        default=[], doc="A row: letter, whether chosen, choosable, pairs of HTML and sort key."
+    )
+
+    _esm = """
+    export function render({model}) {
+      const table = document.createElement("table")
+      const head = table.createTHead().insertRow()
+      const body = table.createTBody()
+      table.setAttribute("aria-label", "Runs")
+      let by = -1, down = false
+
+      const cells = model.heads.map(([key, title, number], at) => {
+        const cell = document.createElement("th")
+        const button = document.createElement("button")
+        cell.className = `${key}${number ? " number" : ""}`
+        cell.scope = "col"
+        button.textContent = title
+        button.addEventListener("click", () => {
+          if (by !== at) { by = at; down = false }
+          else if (!down) down = true
+          else by = -1
+          draw()
+        })
+        cell.append(button)
+        head.append(cell)
+        return cell
+      })
+      const order = (one, other) => {
+        const [a, b] = [one.cells[by][1], other.cells[by][1]]
+        if (a === null || b === null) return (a === null) - (b === null)
+        return (a < b ? -1 : a > b ? 1 : 0) * (down ? -1 : 1)
+      }
+      const draw = () => {
+        cells.forEach((cell, at) => cell.setAttribute("aria-sort",
+          at !== by ? "none" : down ? "descending" : "ascending"))
+        const rows = [...model.rows]
+        if (by >= 0) rows.sort((a, b) => (!a.letter) - (!b.letter) || order(a, b))
+        while (body.rows.length > rows.length) body.deleteRow(-1)
+        rows.forEach((row, n) => {
+          const line = body.rows[n] ?? body.insertRow()
+          line.className = `${row.choosable ? "choosable" : ""} ${row.chosen ? "chosen" : ""}`
+          line.onclick = (event) => model.send_msg(
+            {letter: row.letter, fix: event.target.closest(".fix") !== null})
+          row.cells.forEach(([html], at) => {
+            const cell = line.cells[at] ?? line.insertCell()
+            cell.className = cells[at].className
+            if (cell.kept !== html) { cell.innerHTML = html; cell.kept = html }
+          })
+        })
+      }
+      model.on("rows", draw)
+      draw()
+      return table
+    }
+    """
+
+    def __init__(self, clicked: Callable[[str, bool], None], **params: Any) -> None:
+        super().__init__(
+            heads=[list(column) for column in COLUMNS], margin=0, sizing_mode="stretch_width",
+            height=30 + 27 * (len(LETTERS) + 1), stylesheets=[sheet("html", "table")], **params,
+        )  # fmt: skip
+        self._clicked = clicked
+
+    def _handle_msg(self, message: dict[str, Any]) -> None:
+        letter = message.get("letter")
+        if letter in LETTERS:
+            self._clicked(letter, message.get("fix") is True)
 
 
 def row(track: Track) -> dict[str, Any]:
@@ -95,74 +181,58 @@ class RunsTable:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self._quiet = False
-        self.table = pn.widgets.Tabulator(
-            self._frame(), show_index=False, layout="fit_columns", theme="simple",
-            titles={name: title for name, (title, _, _) in COLUMNS.items()},
-            formatters={name: style for name, (_, style, _) in COLUMNS.items()},
-            text_align={name: "right" for name in RIGHT},
-            header_align={name: "right" for name in RIGHT},
-            configuration={"columnDefaults": {"headerSortTristate": True, "resizable": False}},
-            widths={name: width for name, (_, _, width) in COLUMNS.items() if width},
-            disabled=True, selectable="toggle", selectable_rows=self._selectable,
-            sizing_mode="stretch_width", margin=0, stylesheets=[sheet("html", "table")],
-        )  # fmt: skip
-        self.table.on_click(self._clicked)
-        self.table.param.watch(self._selected, "selection")
-        self.view = card("runs", self.table)
+        self.grid = RunsGrid(self._clicked, rows=self._rows())
+        self.view = card("runs", self.grid)
         session.watch(self.refresh, 0.5)
 
     def refresh(self) -> None:
-        """Bring the rows up to date; only cells that differ are sent."""
-        new, old = self._frame(), self.table.value
-        self._quiet = True
-        try:
-            if len(new) != len(old) or list(new["run"]) != list(old["run"]):
-                self.table.value = new
-                self.table.selection = self._chosen()
-                return
-            patch = {
-                name: [(at, value) for at, value in enumerate(new[name])
-                       if not _same(value, old[name].iloc[at])]
-                for name in COLUMNS
-            }  # fmt: skip
-            patch = {name: cells for name, cells in patch.items() if cells}
-            if patch:
-                self.table.patch(patch)
-        finally:
-            self._quiet = False
+        """Bring the rows up to date; nothing is sent where none differs."""
+        rows = self._rows()
+        if rows != self.grid.rows:
+            self.grid.rows = rows
 
-    def _ordered(self) -> list[Track]:
-        return sorted(self.session.tracks, key=lambda track: track.letter)
-
-    def _frame(self) -> pd.DataFrame:
-        rows = [row(track) for track in self._ordered()]
+    def _rows(self) -> list[dict[str, Any]]:
+        tracks = sorted(self.session.tracks, key=lambda track: track.letter)
+        rows = [
+            {
+                "letter": track.letter,
+                "chosen": track.letter in self.session.chosen,
+                "choosable": track.letter not in LETTERS[:2],
+                "cells": _cells(row(track)),
+            }
+            for track in tracks
+        ]
         if len(rows) < len(LETTERS):
-            rows.append(_empty())
-        return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
+            rows.append({"letter": "", "chosen": False, "choosable": False, "cells": _empty()})
+        return rows
 
-    def _chosen(self) -> list[int]:
-        return [n for n, t in enumerate(self._ordered()) if t.letter in self.session.chosen]
+    def _clicked(self, letter: str, fix: bool) -> None:
+        """Apply the fix of a diverged run, or show an earlier run beside A and B (or no more)."""
+        later, chosen = self.session.host.later, set(self.session.chosen)
+        track = next((t for t in self.session.tracks if t.letter == letter), None)
+        if track is None:
+            return
+        if fix and track.status == "diverged" and track.fix:
+            slot = letter if letter in LETTERS[:2] else "A"
+            later(lambda: self.session.desk.apply(slot, track.fix))
+        elif letter not in LETTERS[:2]:
+            later(lambda: self.session.choose(sorted(chosen ^ {letter})))
 
-    def _selectable(self, frame: pd.DataFrame) -> list[int]:
-        """Earlier runs can be shown beside A and B, which always are."""
-        tracks = self._ordered()
-        return [n for n in range(len(tracks)) if tracks[n].letter not in LETTERS[:2]]
 
-    def _selected(self, event: Any) -> None:
-        if not self._quiet:
-            tracks = self._ordered()
-            letters = [tracks[at].letter for at in event.new if at < len(tracks)]
-            self.session.host.later(lambda: self.session.choose(letters))
-
-    def _clicked(self, event: Any) -> None:
-        tracks = self._ordered()
-        if event.column == "determinism" and event.row < len(tracks):
-            track = tracks[event.row]
-            if track.status == "diverged" and track.fix:
-                slot = track.letter if track.letter in LETTERS[:2] else "A"
-                desk = self.session.desk
-                self.session.host.later(lambda: desk.apply(slot, track.fix))
+def _cells(values: dict[str, Any]) -> list[list[Any]]:
+    """Pairs of HTML and sort key; None sorts last."""
+    found: list[list[Any]] = []
+    for key, _, _ in COLUMNS:
+        value = values[key]
+        if key == "epochs":
+            found.append([value, int(value.split(" / ")[0])])
+        elif key not in WRITTEN:
+            found.append([value, value])
+        elif math.isfinite(value):
+            found.append([WRITTEN[key](value), value])
+        else:
+            found.append(["–", None])
+    return found
 
 
 def _words(track: Track) -> str:
@@ -172,15 +242,9 @@ def _words(track: Track) -> str:
     return status
 
 
-def _empty() -> dict[str, Any]:
-    blank: dict[str, Any] = {
-        name: "" if style is HTML else None for name, (_, style, _) in COLUMNS.items()
-    }
-    slot = f'{pill("empty")}<span class="hint">{HINT}</span>'
-    return blank | {"run": '<span class="chip none"></span>', "status": slot}
-
-
-def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, float) and isinstance(other, float):
-        return one == other or (math.isnan(one) and math.isnan(other))
-    return bool(one == other)
+def _empty() -> Sequence[list[Any]]:
+    """The slot that waits for the next run."""
+    cells: list[list[Any]] = [["", None] for _ in COLUMNS]
+    cells[0][0] = '<span class="chip none"></span>'
+    cells[3][0] = f'{pill("empty")}<span class="hint">{HINT}</span>'
+    return cells
