@@ -208,7 +208,7 @@ class RunsTable:
 
     def _clicked(self, letter: str, fix: bool) -> None:
         """Apply the fix of a diverged run, or show an earlier run beside A and B (or no more)."""
-        later, chosen = self.session.host.later, set(self.session.chosen)
+        later = self.session.host.later
         track = next((t for t in self.session.tracks if t.letter == letter), None)
         if track is None:
             return
@@ -216,7 +216,11 @@ class RunsTable:
             slot = letter if letter in LETTERS[:2] else "A"
             later(lambda: self.session.desk.apply(slot, track.fix))
         elif letter not in LETTERS[:2]:
-            later(lambda: self.session.choose(sorted(chosen ^ {letter})))
+            later(lambda: self._choose(letter))
+
+    def _choose(self, letter: str) -> None:
+        self.session.choose(sorted(set(self.session.chosen) ^ {letter}))
+        self.refresh()
 
 
 def _cells(values: dict[str, Any]) -> list[list[Any]]:

@@ -158,14 +158,39 @@ def test_the_table_has_a_row_a_run_and_an_empty_slot(instant):
     a, b = stage.run()
     a.play(2)
     stage.host.advance(1.0)
-    frame = board.runs.table.value
-    assert len(frame) == 3
-    assert frame["epochs"][0] == "2 / 5"
-    assert "press Run" in frame["status"][2]
+    keys = [key for key, _, _ in board.runs.grid.heads]
+
+    def shown(line: int, key: str) -> str:
+        return board.runs.grid.rows[line]["cells"][keys.index(key)][0]
+
+    assert [line["letter"] for line in board.runs.grid.rows] == ["A", "B", ""]
+    assert shown(0, "epochs") == "2 / 5"
+    assert "press Run" in shown(2, "status")
     a.play(9)
     b.play(9)
     stage.host.advance(1.0)
-    assert "done" in board.runs.table.value["status"][1]
+    assert "done" in shown(1, "status")
+
+
+def test_a_click_on_an_earlier_run_shows_it_and_takes_it_away_again(instant):
+    stage = Stage()
+    board = Board(stage.session, "light", {})
+    for run in (*stage.run(), *stage.run()):
+        run.play(9)
+    stage.host.advance(1.0)
+    grid = board.runs.grid
+    assert [(line["letter"], line["choosable"]) for line in grid.rows[:3]] == [
+        ("A", False), ("B", False), ("C", True)
+    ]  # fmt: skip
+    for chosen in ({"C"}, set()):
+        grid._handle_msg({"letter": "C", "fix": False})
+        stage.host.advance(1.0)
+        assert set(stage.session.chosen) == chosen
+        assert grid.rows[2]["chosen"] == bool(chosen)
+    for nonsense in ({"letter": "Z"}, {"letter": "A"}, {}):
+        grid._handle_msg(nonsense)
+    stage.host.advance(1.0)
+    assert not stage.session.chosen
 
 
 def test_both_themes_colour_everything(instant):
