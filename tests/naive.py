@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from tests.naive_als import als, als_gradient, als_objective
+from tests.naive_strips import strip_items, strip_ranges, strip_runs, strip_sgd
 
 __all__ = [
     "als",
@@ -23,6 +24,10 @@ __all__ = [
     "rmse",
     "sgd",
     "shuffled",
+    "strip_items",
+    "strip_ranges",
+    "strip_runs",
+    "strip_sgd",
 ]
 
 WORD = (1 << 64) - 1

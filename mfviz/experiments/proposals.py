@@ -28,7 +28,11 @@ from mfviz.solvers.base import solver_class
 __all__ = ["FAMILIES", "KNOWN", "Known", "propose", "recognise"]
 
 # Solvers that share settings: the same model, arithmetic and loss, in another order.
-FAMILIES = {"sgd": "sgd", "hogwild": "sgd", "dsgd": "sgd", "fpsgd": "fpsgd", "als": "als"}
+FAMILIES = {
+    **dict.fromkeys(("sgd", "hogwild", "dsgd", "strip_sgd"), "sgd"),
+    "fpsgd": "fpsgd",
+    "als": "als",
+}
 # The bold driver of DSGD's paper ends some 0.01 above a schedule that is tuned for the data.
 EXTRA = {"dsgd": {"schedule": "exponential"}}
 
