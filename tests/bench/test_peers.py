@@ -120,7 +120,8 @@ def test_settings_that_are_there_first_are_chosen_else_those_that_come_closest()
 def test_the_goal_is_that_of_libmf_or_one_that_all_reach():
     worse, better = entry([(1, 0.9), (2, 0.8)]), entry([(1, 0.7)], label="LIBMF")
     assert peers.common_goal([worse, better]) == pytest.approx(0.7006, abs=1.1e-4)
-    assert peers.common_goal([worse, entry([(1, 0.7)], label="y")]) == pytest.approx(0.8006, abs=1.1e-4)
+    better = entry([(1, 0.7)], label="y")
+    assert peers.common_goal([worse, better]) == pytest.approx(0.8006, abs=1.1e-4)
     assert math.isnan(peers.common_goal([]))
 
 
