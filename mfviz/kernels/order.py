@@ -84,7 +84,7 @@ def shuffle_numbers(numbers, start, stop, seed):
 
     Parameters
     ----------
-    numbers : (count,) int32, updated in place
+    numbers : (count,) int, updated in place
     start, stop : int
     seed : uint64
     """

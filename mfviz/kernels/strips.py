@@ -20,7 +20,9 @@ from mfviz.kernels.order import part_seed, shuffle_numbers
 from mfviz.kernels.runs import GROUP, visit_run
 from mfviz.kernels.strata import barrier
 
-__all__ = ["OF_ALL", "Model", "Strips", "run_rounds"]
+__all__ = ["NEIGHBOURS", "OF_ALL", "Model", "Strips", "run_rounds", "shuffle_users"]
+
+NEIGHBOURS = 16  # users that stay together: their ratings and rows lie side by side in memory
 
 _AHEAD = 2  # users whose rows and ratings are asked for before they are needed
 
@@ -66,6 +68,31 @@ class Model(NamedTuple):
 
 
 @numba.njit(nogil=True, cache=True)
+def shuffle_users(users, low, high, seed):
+    """Write users ``low`` to ``high`` to their places in a random order of neighbourhoods.
+
+    Parameters
+    ----------
+    users : (m,) int32, written from ``low`` to ``high``
+    low, high : int
+    seed : uint64
+
+    Notes
+    -----
+    In a random order of single users each run begins with misses of several caches; on ratings
+    like those of ml-10m that costs a quarter of the speed, and gains nothing in RMSE.
+    """
+    numbers = np.arange(-(-(high - low) // NEIGHBOURS))
+    shuffle_numbers(numbers, 0, numbers.shape[0], seed)
+    at = low
+    for number in numbers:
+        first = low + number * NEIGHBOURS
+        for u in range(first, min(first + NEIGHBOURS, high)):
+            users[at] = u
+            at += 1
+
+
+@numba.njit(nogil=True, cache=True)
 def run_rounds(
     s, first, last, until, seed, cursors, counter, barriers, worker, model, rates, parts,
     lanes, fill,
@@ -98,7 +125,7 @@ def run_rounds(
     if seed != 0:
         begin, none = simd.clock_ns(), spans.NO_BLOCK
         low, high = s.ranges[worker], s.ranges[worker + 1]
-        shuffle_numbers(s.users, low, high, part_seed(seed, worker))
+        shuffle_users(s.users, low, high, part_seed(seed, worker))
         end = simd.clock_ns()
         spans.write_span(lanes, fill, worker, begin, end, spans.HOST, 0, none, none, 0, 1)
     for k in range(first, last):

@@ -34,12 +34,12 @@ class StripSGD(BiasedSolver):
 
     Pseudo-code: *deal items to one group a worker, of equal rating mass, and cut each group into
     strips of 1 MiB of Q; order the ratings by strip, then by user. Each epoch, for each of T
-    rounds: worker w takes its own users and group σ(w); for each strip, for each user in random
-    order: keep p in registers; for every four of the user's ratings, compute the four errors from
-    one p, update the four rows of Q, then p; all wait.*
+    rounds: worker w takes its own users and group σ(w); for each strip, for each user: keep p in
+    registers; for every four of the user's ratings, compute the four errors from one p, update
+    the four rows of Q, then p; all wait.*
 
-    The order of strips, of groups and of users is drawn anew each epoch. The ratings of one user
-    in one strip keep theirs.
+    The orders of strips, of groups and of users are drawn anew each epoch, those of users sixteen
+    neighbours at a time. The ratings of one user in one strip keep their order.
 
     Memory: 8 N for items and values of the ratings in their order, 8 (strips m + 2) for the places
     of the runs, 4 (f + 1)(m + n) for the model, 12 (m + n) for counts and orders.
@@ -69,7 +69,7 @@ class StripSGD(BiasedSolver):
     )
 
     shuffle = param.Boolean(
-        True, doc="Visit users, strips and groups in a fresh random order each epoch."
+        True, doc="Visit neighbourhoods of users, strips and groups in a fresh order each epoch."
     )
     strip_kib = param.Integer(
         STRIP_BYTES >> 10, bounds=(16, 1 << 20), doc="Rows of Q in a strip, in KiB."

@@ -119,8 +119,10 @@ def strip_plan(solver: Any, problem: Problem, mutant: str = "") -> list[list[lis
             turns = layout_rng.permutation(each)
             seed = order_rng.integers(1, 1 << 63)
             for w in range(T):
-                part = slice(ranges[w], ranges[w + 1])
-                users[part] = naive.shuffled(users[part], naive.part_seed(seed, w))
+                low, high = ranges[w : w + 2]
+                near = [range(a, min(a + 16, high)) for a in range(low, high, 16)]
+                near = naive.shuffled(near, naive.part_seed(seed, w))
+                users[low:high] = [user for part in near for user in part]
         runs = naive.strip_runs(train.u, strips, ranges, users, schedule, turns, mutant=mutant)
         epochs.append(runs)
     return epochs

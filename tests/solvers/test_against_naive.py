@@ -82,7 +82,6 @@ def test_solver_does_what_its_twin_does(case: str, epochs: int, tolerance: float
         ("strips", "lambda once"),
         ("strips", "new p"),
         ("strips", "no barrier"),
-        ("strips", "users in order"),
     ],
 )
 @pytest.mark.parametrize(("epochs", "tolerance"), [(1, ONE), (10, TEN)])

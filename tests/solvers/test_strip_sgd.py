@@ -55,6 +55,15 @@ def test_several_strips_do_what_the_twin_does(workers: int, rank: int):
     assert distance(record.final, strip_twin(solver, problem, record.initial)) <= 1e-4
 
 
+def test_users_are_visited_in_the_order_that_was_drawn():
+    problem = problem_of(m=200, n=40, nnz=2000)
+    solver = StripSGD.make(rank=10, epochs=1, workers=2, lr=0.15, init_scale=0.3, seed=3)
+    record = train(solver, problem)
+    twins = [strip_twin(solver, problem, record.initial, m) for m in ("", "users in order")]
+    assert distance(record.final, twins[0]) <= 1e-5
+    assert distance(record.final, twins[1]) > 1e-3
+
+
 def test_rows_in_registers_and_rows_in_memory_are_one_arithmetic(monkeypatch):
     """Up to rounding: the compiler may order a long sum in another way."""
     wanted = run(2, rank=20, schedule="constant").final
@@ -96,7 +105,7 @@ def test_groups_and_ranges_have_equal_rating_mass():
 
 
 def test_orders_are_drawn_anew_each_epoch_unless_they_are_to_stay():
-    problem = problem_of(**MANY)
+    problem = problem_of(m=200, n=40, nnz=2000)
     for shuffle in (True, False):
         solver = StripSGD.make(**WIDE, epochs=4, workers=2, shuffle=shuffle)
         plans = {str(runs) for runs in strip_plan(solver, problem)}
