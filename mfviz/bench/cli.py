@@ -68,6 +68,61 @@ def solvers(
 
 
 @bench.command()
+@DATA
+@click.option("--rank", "ranks", type=int, multiple=True, help="May be repeated [64].")
+@click.option("--threads", type=int, multiple=True, help="May be repeated [each core].")
+@click.option("--repeat", default=5, show_default=True, help="Rounds; medians are shown.")
+@click.option("--goal", type=float, help="Test RMSE to reach [LIBMF's best + 0.0005].")
+@click.option("--libmf", help="LIBMF's shared library, built with AVX [$LIBMF_SO].")
+@click.option("--only", multiple=True, metavar="PART", help="Contenders whose name has this.")
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write RMSE against seconds as SVG (of the last rank and threads).",
+)
+@as_option
+def peers(
+    data: str,
+    ranks: tuple[int, ...],
+    threads: tuple[int, ...],
+    repeat: int,
+    goal: float | None,
+    libmf: str | None,
+    only: tuple[str, ...],
+    plot: Path | None,
+    as_json: bool,
+) -> None:
+    """Measure mfviz beside LIBMF, implicit, Surprise and cornac: same split, same threads."""
+    from mfviz.api import load
+    from mfviz.backends.host import cpu_count
+    from mfviz.bench.chart import as_svg
+    from mfviz.bench.machine import machine, words
+    from mfviz.bench.peers import compare, tell
+    from mfviz.data.problem import split
+
+    if plot is not None and not plot.parent.is_dir():
+        raise ParameterError(f"--plot {plot}: the folder {plot.parent} does not exist.")
+    problem = split(load(data), holdout=0.1)
+    described, found = machine(), []
+    if not as_json:
+        click.echo(words(described))
+    for rank in ranks or (64,):
+        for count in threads or (cpu_count(),):
+            found.append(
+                compare(
+                    problem, rank=rank, threads=count, repeat=repeat, goal=goal, libmf=libmf,
+                    only=only,
+                )
+            )  # fmt: skip
+            if not as_json:
+                click.echo("\n" + tell(found[-1]))
+    if plot is not None:
+        plot.write_text(as_svg(found[-1]), encoding="utf-8")
+    if as_json:
+        echo_json({"machine": described, "peers": found})
+
+
+@bench.command()
 @click.option(
     "--folder",
     type=click.Path(path_type=Path, file_okay=False),

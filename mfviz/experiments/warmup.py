@@ -88,13 +88,13 @@ def warm(solver: Solver, backend: str = "cpu") -> float:
 
 
 def _signature(solver: Solver, backend: str) -> Hashable:
-    """Everything that may choose other kernels: options that are no numbers, and one worker."""
+    """What may choose other kernels: options that are no numbers, one worker, the rank."""
     options = [
         (name, str(getattr(solver, name)))
         for name, declared in sorted(solver.hyper_parameters().items())
         if not isinstance(declared, param.Number) or isinstance(declared, param.Boolean)
     ]
-    return (type(solver), backend, solver.workers > 1, *options)
+    return (type(solver), backend, solver.workers > 1, solver.kernel_rank, *options)
 
 
 @cache
@@ -107,7 +107,7 @@ def _tiny() -> Problem:
 
 def _rehearse(solver: Solver) -> None:
     """Train for two epochs on a tiny problem: some branches are first met in the second."""
-    small = type(solver)(**{**solver.settings(), "rank": min(solver.rank, 32), "epochs": 2})
+    small = type(solver)(**{**solver.settings(), "rank": solver.kernel_rank, "epochs": 2})
     problem = _tiny()
     with Crew(small.workers, "mfviz-warm") as crew:
         context = make_context(small, crew)

@@ -12,7 +12,7 @@ import numpy as np
 
 from mfviz.kernels import simd
 
-__all__ = ["TRIPLE", "part_seed", "random_bits", "shuffle"]
+__all__ = ["TRIPLE", "part_seed", "random_bits", "shuffle", "shuffle_numbers"]
 
 TRIPLE = np.dtype([("u", np.int32), ("i", np.int32), ("r", np.float32)])
 
@@ -76,3 +76,18 @@ def shuffle(ratings, start, seed, high, low):
         u, i, r = ratings[a].u, ratings[a].i, ratings[a].r
         ratings[a].u, ratings[a].i, ratings[a].r = ratings[b].u, ratings[b].i, ratings[b].r
         ratings[b].u, ratings[b].i, ratings[b].r = u, i, r
+
+
+@numba.njit(nogil=True, cache=True)
+def shuffle_numbers(numbers, start, stop, seed):
+    """Shuffle ``numbers[start:stop]`` in place, as :func:`shuffle` does with records.
+
+    Parameters
+    ----------
+    numbers : (count,) int, updated in place
+    start, stop : int
+    seed : uint64
+    """
+    for j in range(stop - start - 1, -1, -1):
+        a, b = start + j, start + _draw(seed, j)
+        numbers[a], numbers[b] = numbers[b], numbers[a]

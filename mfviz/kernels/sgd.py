@@ -14,7 +14,7 @@ import numpy as np
 from mfviz.kernels import simd, spans
 from mfviz.kernels.order import shuffle
 
-__all__ = ["Rates", "sgd", "sgd_until", "shuffle_until"]
+__all__ = ["Rates", "sgd", "sgd_until", "shuffle_until", "visit"]
 
 _AHEAD = 8  # ratings whose rows are asked for before they are needed
 _SEGMENT = 4096  # ratings between two looks at the clock
@@ -32,7 +32,7 @@ class Rates(NamedTuple):
 
 
 @numba.njit(nogil=True, inline="always")
-def _visit(u, i, r, P, Q, bu, bi, rates):
+def visit(u, i, r, P, Q, bu, bi, rates):
     """Update both sides for one rating, each from the old value of the other.
 
     Notes
@@ -89,7 +89,7 @@ def sgd(ratings, start, stop, P, Q, bu, bi, rates):
             for k in range(0, P.shape[1], simd.LANES):
                 simd.prefetch(P, ahead.u, k)
                 simd.prefetch(Q, ahead.i, k)
-        _visit(ratings[t].u, ratings[t].i, ratings[t].r, P, Q, bu, bi, rates)
+        visit(ratings[t].u, ratings[t].i, ratings[t].r, P, Q, bu, bi, rates)
 
 
 @numba.njit(nogil=True, cache=True)

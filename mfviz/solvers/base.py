@@ -227,6 +227,14 @@ class Solver(param.Parameterized):
             return f"{self.title} has no {backend} backend; it runs on {', '.join(self.backends)}."
         return None
 
+    @property
+    def kernel_rank(self) -> int:
+        """Rank to compile the kernels at; solvers whose kernels depend on the rank say which.
+
+        Of two solvers that differ in numbers only, those of equal ``kernel_rank`` share kernels.
+        """
+        return 32
+
     def determinism(self, backend: str = "cpu") -> str:
         """Return "exact", "exact at N workers" or "statistical" for these settings."""
         raise NotImplementedError

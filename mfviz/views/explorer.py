@@ -15,6 +15,7 @@ import panel as pn
 import param
 
 from mfviz.errors import MfvizError
+from mfviz.views.cell import Cell
 from mfviz.views.host import Host, here, load_extension
 from mfviz.views.page import View
 from mfviz.views.settings import NONE, write
@@ -213,7 +214,7 @@ class Explorer(pn.viewable.Viewer):
         return written
 
 
-class _Outer(pn.Column):
+class _Outer(Cell):
     """Tells when its last output in a notebook is gone."""
 
     def __init__(self, *objects: Any, closed: Any, **params: Any) -> None:

@@ -18,6 +18,7 @@ from mfviz.experiments.run import Run
 from mfviz.experiments.store import RecordedRun, open_run
 from mfviz.plots import style
 from mfviz.telemetry.history import History
+from mfviz.views.cell import Cell
 from mfviz.views.host import Host, Ticker, here, load_extension
 from mfviz.views.live import LiveFigure
 from mfviz.views.live_memory import LiveMemory
@@ -85,7 +86,7 @@ class FigureViewer(pn.viewable.Viewer):
             self._ticker.stop()
 
     def __panel__(self) -> Any:
-        return pn.Column(
+        return Cell(
             self.figure.pane, sizing_mode="stretch_width", min_width=320,
             styles={"background": style.TOKENS[self.figure.theme]["surface"], "padding": "8px"},
         )  # fmt: skip

@@ -16,6 +16,7 @@ from mfviz.data.ratings import Ratings
 from mfviz.solvers.base import Factors, Solver
 from mfviz.solvers.dsgd import stratum_schedule
 from mfviz.solvers.fpsgd import FPSGD
+from mfviz.solvers.strip_sgd import strips_of_group
 from tests import naive
 
 Arrays = tuple[Any, Any, Any, Any]
@@ -99,6 +100,41 @@ def dsgd_twin(solver: Any, problem: Problem, start: Factors, mutant: str = "") -
         model = naive.dsgd(
             layout.u, layout.i, layout.r, blocks, strata, *model, *known, mutant=mutant
         )
+    return model
+
+
+def strip_plan(solver: Any, problem: Problem, mutant: str = "") -> list[list[list[int]]]:
+    """Runs of each epoch of ``strip_sgd`` in the order of their visits."""
+    _, layout_rng, order_rng = streams(solver)
+    train, m, n, T = problem.train, problem.n_users, problem.n_items, solver.workers
+    each = strips_of_group(solver, m, n, train.nnz)
+    ranges = naive.strip_ranges(train.u, m, T)
+    of_item = naive.strip_items(train.i, n, T, each)
+    strips = [of_item[item] for item in train.i]
+    users, epochs = list(range(m)), []
+    schedule, turns = stratum_schedule("seq", T, layout_rng), np.arange(each)
+    for _ in range(solver.epochs):
+        if solver.shuffle:
+            schedule = stratum_schedule("wor", T, layout_rng)
+            turns = layout_rng.permutation(each)
+            seed = order_rng.integers(1, 1 << 63)
+            for w in range(T):
+                low, high = ranges[w : w + 2]
+                near = [range(a, min(a + 16, high)) for a in range(low, high, 16)]
+                near = naive.shuffled(near, naive.part_seed(seed, w))
+                users[low:high] = [user for part in near for user in part]
+        runs = naive.strip_runs(train.u, strips, ranges, users, schedule, turns, mutant=mutant)
+        epochs.append(runs)
+    return epochs
+
+
+def strip_twin(solver: Any, problem: Problem, start: Factors, mutant: str = "") -> Arrays:
+    """Factors and biases after all epochs of ``strip_sgd``."""
+    model: Any = (start.P, start.Q, start.bu, start.bi)
+    train = problem.train
+    for runs in strip_plan(solver, problem, mutant):
+        known = rates(solver, problem)
+        model = naive.strip_sgd(train.u, train.i, train.r, runs, *model, *known, mutant=mutant)
     return model
 
 

@@ -17,7 +17,14 @@ from mfviz.solvers.base import registry
 from mfviz.solvers.fpsgd import FPSGD
 from mfviz.telemetry.events import BlockTaken
 from tests.solvers.recorded import Record, train
-from tests.solvers.replay import distance, dsgd_twin, fpsgd_twin, problem_of, sgd_twin
+from tests.solvers.replay import (
+    distance,
+    dsgd_twin,
+    fpsgd_twin,
+    problem_of,
+    sgd_twin,
+    strip_twin,
+)
 
 ONE, TEN = 1e-5, 1e-4
 
@@ -37,6 +44,12 @@ CASES: dict[str, tuple[str, dict[str, Any], Callable[..., Any]]] = {
     "dsgd in order": (
         "dsgd", {**COMMON, "workers": 2, "grid": 4, "strata": "seq", "shuffle": False}, dsgd_twin
     ),
+    "strips": ("strip_sgd", {**COMMON, "workers": 2}, strip_twin),
+    "strips of one worker": ("strip_sgd", {**COMMON, "workers": 1, "biases": False}, strip_twin),
+    "strips of wide rows": (
+        "strip_sgd", {**COMMON, "rank": 270, "init_scale": 0.05, "workers": 2}, strip_twin
+    ),
+    "strips in order": ("strip_sgd", {**COMMON, "workers": 3, "shuffle": False}, strip_twin),
     "dsgd relabelled": ("dsgd", {**COMMON, "workers": 3, "grid": 4, "strata": "rseq"}, dsgd_twin),
 }  # fmt: skip
 
@@ -64,6 +77,11 @@ def test_solver_does_what_its_twin_does(case: str, epochs: int, tolerance: float
         ("sgd", "swapped"),
         ("dsgd", "new p"),
         ("dsgd", "no barrier"),
+        ("strips", "one by one"),
+        ("strips", "groups of three"),
+        ("strips", "lambda once"),
+        ("strips", "new p"),
+        ("strips", "no barrier"),
     ],
 )
 @pytest.mark.parametrize(("epochs", "tolerance"), [(1, ONE), (10, TEN)])

@@ -56,7 +56,7 @@ def rmse(factors: Factors, ratings: Ratings) -> float:
 
 
 def test_every_file_of_solvers_is_found() -> None:
-    assert {"als", "dsgd", "fpsgd", "hogwild", "sgd"} <= set(SOLVERS)
+    assert {"als", "dsgd", "fpsgd", "hogwild", "sgd", "strip_sgd"} <= set(SOLVERS)
 
 
 @pytest.mark.parametrize("key", SOLVERS)

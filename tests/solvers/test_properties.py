@@ -14,7 +14,7 @@ from mfviz.data.ratings import Ratings
 from mfviz.solvers.base import Factors, registry
 from tests.solvers.recorded import Record, train
 
-KEYS = ("sgd", "hogwild", "dsgd", "fpsgd")
+KEYS = ("sgd", "hogwild", "dsgd", "fpsgd", "strip_sgd")
 
 
 def of(u, i, r, m: int, n: int) -> Problem:
@@ -37,7 +37,7 @@ def problems(draw: Any) -> Problem:
 
 
 def run(key: str, problem: Problem, start: Factors | None = None, **params: Any) -> Record:
-    """One worker, so that all four are exact."""
+    """One worker, so that all are exact."""
     wanted = {"rank": 3, "epochs": 2, "workers": 1, **params}
     return train(registry()[key].make(**wanted), problem, start=start)
 

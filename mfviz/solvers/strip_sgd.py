@@ -1,0 +1,250 @@
+"""Strip SGD: the project's own fast solver, built around caches and registers of a CPU core."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import param
+
+from mfviz.data.problem import Problem
+from mfviz.kernels.registers import parts_of
+from mfviz.kernels.runs import WIDEST
+from mfviz.kernels.strip_layout import count, count_runs, deal, place
+from mfviz.kernels.strips import OF_ALL, Model, Strips, run_rounds
+from mfviz.solvers.base import Card, Checkpoint, Context, Factors
+from mfviz.solvers.dsgd import stratum_schedule
+from mfviz.solvers.init import memory_parts
+from mfviz.solvers.stochastic import SOLO_NS, BiasedSolver, draw_seed
+from mfviz.telemetry.memory import MemoryModel, MemoryPart
+
+__all__ = ["StripSGD", "strips_of_group"]
+
+Int64 = npt.NDArray[np.int64]
+
+STRIP_BYTES = 1 << 20  # rows of Q that a strip may have: they stay in the second-level cache
+LEAST_RUN = 8  # ratings of a run, on average; below that, fewer strips than the cache asks for
+
+
+class StripSGD(BiasedSolver):
+    """SGD on strips of items that stay in cache, user by user, four ratings at a time.
+
+    Pseudo-code: *deal items to one group a worker, of equal rating mass, and cut each group into
+    strips of 1 MiB of Q; order the ratings by strip, then by user. Each epoch, for each of T
+    rounds: worker w takes its own users and group σ(w); for each strip, for each user: keep p in
+    registers; for every four of the user's ratings, compute the four errors from one p, update
+    the four rows of Q, then p; all wait.*
+
+    The orders of strips, of groups and of users are drawn anew each epoch, those of users sixteen
+    neighbours at a time. The ratings of one user in one strip keep their order.
+
+    Memory: 8 N for items and values of the ratings in their order, 8 (strips m + 2) for the places
+    of the runs, 4 (f + 1)(m + n) for the model, 12 (m + n) for counts and orders.
+
+    Reproducibility: exact for a number of workers (groups follow from it): the blocks of a round
+    share no user and no item. Chunks between two stops are rounded up to whole groups of four.
+    """
+
+    key = "strip_sgd"
+    title = "Strip SGD"
+    paper = (
+        "mfviz's own; orders as in Zhuang et al. 2013 (blocks by user) and Gemulla et al. 2011 "
+        "(strata)"
+    )
+    equations = (
+        r"e_j = r_{uj} - \mu - b_u - b_j - p_u^\top q_j,\quad "
+        r"q_j \leftarrow q_j + \gamma (e_j\,p_u - \lambda q_j),\quad "
+        r"p_u \leftarrow p_u + \gamma \textstyle\sum_{j=1}^{4} (e_j\,q_j - \lambda p_u)"
+    )
+    card = Card(
+        parallel="A Latin square: in each round every worker has users and items of its own.",
+        synchronises="All workers wait at a barrier after each of the T rounds of an epoch.",
+        conflicts="None; groups of items have equal rating mass, so that waits are short.",
+        cost="8 f flops a rating; a strip of Q stays in cache, p is read and written once a run.",
+        memory="8 N + 8 strips m + 4 (f + 4)(m + n) bytes; a strip is 1 MiB of Q.",
+        kernel="kernels.runs: p in registers, four ratings share it and one reduction of sums.",
+    )
+
+    shuffle = param.Boolean(
+        True, doc="Visit neighbourhoods of users, strips and groups in a fresh order each epoch."
+    )
+    strip_kib = param.Integer(
+        STRIP_BYTES >> 10, bounds=(16, 1 << 20), doc="Rows of Q in a strip, in KiB."
+    )
+    decay = param.Number(
+        0.92, bounds=(0.0, 1.0), inclusive_bounds=(False, True), doc="Base of exponential."
+    )
+    init_scale = param.Number(0.015, bounds=(0.0, 10.0), doc=BiasedSolver.param.init_scale.doc)
+
+    def determinism(self, backend: str = "cpu") -> str:
+        """Return "exact at N workers": groups and ranges follow from their number."""
+        return "exact" if self.workers == 1 else f"exact at {self.workers} workers"
+
+    def memory(self, n_users: int, n_items: int, nnz: int, backend: str = "cpu") -> MemoryModel:
+        """Ratings in the order of runs, places of the runs, counts and the model."""
+        T = self.workers
+        strips = strips_of_group(self, n_users, n_items, nnz)
+        tables = 8 * (2 * T + 1 + T * T + strips)
+        return MemoryModel(
+            (
+                MemoryPart("ratings", "ratings by user", "host", "8 N", 8 * nnz),
+                *memory_parts(n_users, n_items, self.rank),
+                MemoryPart(
+                    "places of runs", "workspace", "host", "8 (S T m + 2)",
+                    8 * (strips * T * n_users + 2),
+                ),
+                MemoryPart("counts", "workspace", "host", "8 (m + n)", 8 * (n_users + n_items)),
+                MemoryPart("order of users", "workspace", "host", "4 m", 4 * n_users),
+                MemoryPart("strip of items", "workspace", "host", "4 n", 4 * n_items),
+                MemoryPart("schedule", "workspace", "host", "8 (2 T + 1 + T² + S)", tables),
+            )
+        )  # fmt: skip
+
+    @property
+    def kernel_rank(self) -> int:
+        """Rank that the kernels are compiled for: they depend on the width of a row."""
+        return min(Factors.width(self.rank), WIDEST + 1)
+
+    def iterate(self, problem: Problem, context: Context) -> Iterator[Checkpoint]:
+        """Train; see :meth:`mfviz.solvers.base.Solver.iterate`."""
+        init_rng, layout_rng, order_rng = context.rng.spawn(3)
+        factors, schedule = self.make_model(problem, context, init_rng)
+        rounds = _Rounds(self, problem, context, factors)
+        list(self.judge(schedule, problem, context, Checkpoint("chunk", 0, 0)))
+        yield Checkpoint("epoch", 0, 0)
+
+        for epoch in range(1, self.epochs + 1):
+            seed = rounds.begin(layout_rng, order_rng)
+            for updates in rounds.run(seed, schedule.factor(epoch)):
+                if updates < epoch * problem.train.nnz:
+                    yield Checkpoint("stratum", epoch, updates)
+            here = Checkpoint("stratum", epoch, epoch * problem.train.nnz)
+            yield from self.judge(schedule, problem, context, here)
+            yield Checkpoint("epoch", epoch, epoch * problem.train.nnz)
+
+
+def strips_of_group(solver: StripSGD, n_users: int, n_items: int, nnz: int) -> int:
+    """Return into how many strips each worker's group of items is cut.
+
+    As many as the cache asks for, but not so many that runs get short: then the overhead of a run
+    costs more than the cache saves.
+    """
+    bytes_of_group = 4 * Factors.width(solver.rank) * -(-n_items // solver.workers)
+    wanted = -(-bytes_of_group // (solver.strip_kib << 10))
+    most = nnz // (LEAST_RUN * n_users * solver.workers)
+    return max(1, min(wanted, most))
+
+
+class _Rounds:
+    """The ratings laid out in strips, and the crew's way through them."""
+
+    def __init__(
+        self, solver: StripSGD, problem: Problem, context: Context, factors: Factors
+    ) -> None:
+        self.solver, self.context = solver, context
+        self.workers = context.crew.workers
+        self.model = Model(factors.P, factors.Q, factors.bu, factors.bi)
+        self.factors = factors
+        width = factors.P.shape[1]
+        self.parts = parts_of(width) if width <= WIDEST else ()
+        self.strips = self._lay_out(problem)
+        self.loads = self._loads()
+        self.cursors = np.zeros((self.workers, 8), dtype=np.int64)
+        self.counter = np.zeros(8, dtype=np.int64)  # arrivals at barriers
+        self.barriers = 0
+        self.ratings_per_ns = 2.0 / width  # a guess, then measured
+
+    def begin(self, layout_rng: np.random.Generator, order_rng: np.random.Generator) -> np.uint64:
+        """Draw the order of an epoch; return the seed of the order of users."""
+        if not self.solver.shuffle:
+            return np.uint64(0)
+        self.strips.schedule[:] = stratum_schedule("wor", self.workers, layout_rng)
+        self.strips.turns[:] = layout_rng.permutation(len(self.strips.turns))
+        return draw_seed(order_rng)
+
+    def run(self, seed: np.uint64, factor: float) -> Iterator[int]:
+        """Visit all ratings once; yield the ratings visited since the start at safe points."""
+        loads = self.loads[np.arange(self.workers), self.strips.schedule].max(axis=1)
+        first, until = 0, 0
+        while first < self.workers:
+            budget = int(min(self.context.chunk, self.ratings_per_ns * SOLO_NS * self.workers))
+            left, last = max(1, budget // self.workers), first
+            while last < self.workers and loads[last] - until <= left:
+                left -= int(loads[last]) - until
+                last, until = last + 1, 0
+            until = until + left if last < self.workers else 0
+            before, begin = self._visited(), time.monotonic_ns()
+            self._call(first, last, until, seed, factor)
+            visits = self._visited() - before
+            if visits > 10_000:
+                spent = time.monotonic_ns() - begin
+                self.ratings_per_ns = visits / spent / self.workers
+            first, seed = last, np.uint64(0)
+            if visits:  # none where the last groups went beyond what was asked for
+                yield before + visits
+
+    def _visited(self) -> int:
+        return int(self.cursors[:, OF_ALL].sum())
+
+    def _call(self, first: int, last: int, until: int, seed: np.uint64, factor: float) -> None:
+        rates = self.solver.rates(self.context, self.factors, factor)
+        spans, passed = self.context.spans, self.barriers
+
+        def task(worker: int) -> None:
+            run_rounds(
+                self.strips, first, last, until, seed, self.cursors, self.counter, passed, worker,
+                self.model, rates, self.parts, spans.rows, spans.fill,
+            )  # fmt: skip
+
+        if self.workers == 1:
+            task(0)  # a change of threads takes as long as thousands of ratings
+        else:
+            self.context.crew.run(task)
+            self.barriers += last - first
+
+    def _lay_out(self, problem: Problem) -> Strips:
+        """Count, deal items and users to groups and ranges of equal mass, and place ratings."""
+        solver, ledger, crew, T = self.solver, self.context.ledger, self.context.crew, self.workers
+        train, m, n = problem.train, problem.n_users, problem.n_items
+        each = strips_of_group(solver, m, n, train.nnz)
+        counts = ledger.empty("counts", m + n, np.int64, fill=0)
+        of_user, of_item = counts[:m], counts[m:]
+        jobs = [(train.u, of_user), (train.i, of_item)]
+
+        def count_sides(worker: int) -> None:
+            for numbers, found in jobs[worker::T]:
+                count(numbers, found)
+
+        crew.run(count_sides)
+        tables = ledger.empty("schedule", 2 * T + 1 + T * T + each, np.int64, fill=0)
+        ranges, loads, turns, schedule = np.split(tables, np.cumsum([T + 1, T, each]))
+        ranges[:] = np.searchsorted(np.cumsum(of_user), np.arange(T + 1) * train.nnz / T)
+        ranges[0], ranges[-1] = 0, m
+        strip_of_item = ledger.empty("strip of items", n, np.int32)
+        deal(np.argsort(-of_item, kind="stable"), of_item, loads, each, strip_of_item)
+        runs = ledger.empty("places of runs", each * T * m + 2, np.int64, fill=0)
+        bounds = [(int(a), int(b)) for a, b in itertools.pairwise(ranges)]
+        crew.run(lambda w: count_runs(train.u, train.i, strip_of_item, m, *bounds[w], runs))
+        np.cumsum(runs, out=runs)
+        ratings = ledger.empty("ratings", 2 * train.nnz, np.float32, part="ratings by user")
+        i, r = ratings[: train.nnz].view(np.int32), ratings[train.nnz :]
+        crew.run(
+            lambda w: place(train.u, train.i, train.r, strip_of_item, m, *bounds[w], runs, i, r)
+        )
+        users = ledger.empty("order of users", m, np.int32)
+        users[:] = np.arange(m, dtype=np.int32)
+        turns[:] = np.arange(each)
+        square = schedule.reshape(T, T)
+        square[:] = stratum_schedule("seq", T, np.random.default_rng(0))
+        return Strips(i, r, runs, users, ranges, turns, square)
+
+    def _loads(self) -> Int64:
+        """Ratings of each worker's range in each group."""
+        m, T, s = len(self.strips.users), self.workers, self.strips
+        ends = s.runs[np.arange(T * len(s.turns))[:, None] * m + s.ranges]
+        by_strip = np.diff(ends, axis=1)
+        loads: Int64 = by_strip.reshape(T, len(s.turns), T).sum(axis=1).T
+        return loads
