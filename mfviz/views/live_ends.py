@@ -23,7 +23,10 @@ from mfviz.plots.rmse import WIDTHS, End, View, start_note
 
 __all__ = ["LineEnds", "Sheet"]
 
-COLUMNS = ("x", "y", "x1", "color", "size", "marker", "text", "dx", "dy", "align", "weight")
+COLUMNS = (
+    "x", "y", "x1", "color", "size", "marker", "text", "dx", "dy", "align", "weight",
+    "bold", "normal",
+)  # fmt: skip
 LINE = 18  # px of a line of notes
 
 
@@ -81,12 +84,15 @@ class LineEnds:
             x="x", y="y", marker="marker", size="size", fill_color="color", line_color=None
         )
         self._marks = figure.add_glyph(self.source, marks)
-        words = Text(
-            x="x", y="y", text="text", x_offset="dx", y_offset="dy", text_align="align",
-            text_baseline="middle", text_color="color", text_font=value(style.FONT),
-            text_font_size=style.SIZES["label"], text_font_style="weight",
-        )  # fmt: skip
-        figure.add_glyph(self.source, words)
+        # A glyph a weight: a style that comes from a column is undefined for a moment whenever
+        # rows are added, and the browser then complains of the font at each drawing.
+        for weight in ("bold", "normal"):
+            words = Text(
+                x="x", y="y", text=weight, x_offset="dx", y_offset="dy", text_align="align",
+                text_baseline="middle", text_color="color", text_font=value(style.FONT),
+                text_font_size=style.SIZES["label"], text_font_style=weight,
+            )  # fmt: skip
+            figure.add_glyph(self.source, words)
         font = {"text_font": style.FONT, "text_font_size": style.SIZES["tick"], "y": 0,
                 "y_units": "screen", "text_baseline": "top"}  # fmt: skip
         self._start = Label(x=12, x_units="screen", **font)
@@ -206,6 +212,7 @@ def _row(end: End, y: float, item: Item, box: Box, edge: float, theme: str) -> t
         "triangle" if end.diverged else style.MARKERS.get(end.letter, "circle"),
         end.text, dx, (box.y0 + box.y1) / 2 - item.y,
         "right" if from_right else "left", "bold" if test else "normal",
+        end.text if test else "", "" if test else end.text,
     )  # fmt: skip
 
 
