@@ -113,16 +113,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
         yield url, runs
 
 
-# BokehJS complains of these when it paints between two messages that give a source more rows: the
-# picture is right at the next paint. Known defect, to be mended where the figures replace rows.
-PAINTED_TOO_EARLY = ("FontFaceSet", "outside the bounds of the DataView")
-
-
-def unexpected(errors: list[str]) -> list[str]:
-    """Errors of a page without the known one."""
-    return [text for text in errors if not any(known in text for known in PAINTED_TOO_EARLY)]
-
-
 @pytest.fixture
 def opener(chromium: Any, served: tuple[str, Path]) -> Iterator[Any]:
     """Open pages, each in a context of its own; at the end nothing may have been wrong."""
@@ -161,7 +151,7 @@ def opener(chromium: Any, served: tuple[str, Path]) -> Iterator[Any]:
     yield open_page
     for context, desk in opened:
         with closing(context):
-            assert unexpected(desk.errors) == []
+            assert desk.errors == []
             assert desk.foreign == []
 
 
