@@ -24,6 +24,11 @@ BRAND = """
 <h1>mfviz</h1><span>explorer</span>
 <div class="tabs"><span aria-current="page">Train</span></div></div>
 """
+DIALOG = {
+    "& .MuiDialog-paper": {"backgroundImage": "none"},
+    "& .MuiDialogTitle-root": {"fontSize": "18px", "padding": "16px"},
+    "& .MuiIconButton-root": {"color": "var(--mf-ink2)", "margin": "8px"},
+}
 ABOUT = """
 <p><b>Train</b> runs one or two solvers on the same ratings and draws what is measured while they
 work: the error over time, what every worker does, and the memory that is held. Solver time and
@@ -42,6 +47,8 @@ class AppBar:
         Receives the action of a key.
     query : callable
         The page's settings, written to the address before it is shared.
+    when_loaded : callable
+        Does what it is given once the page is on the screen.
 
     Attributes
     ----------
@@ -54,10 +61,14 @@ class AppBar:
         session: Session,
         act: Callable[[str], None],
         query: Callable[[], Mapping[str, str]],
+        when_loaded: Callable[[Callable[[], None]], None],
     ) -> None:
         self.session, self._act, self._query = session, act, query
         self.on_theme: Callable[[], None] = lambda: None
-        later = session.host.later
+
+        def later(act: Callable[[], None]) -> None:
+            session.host.later(lambda: when_loaded(act))
+
         self.ready = Html("", "brand", sizing_mode="fixed", width=170, height=47)
         self.share = pmui.Button(
             label="Share", icon="link", variant="outlined", size="small", width=92, height=32,
@@ -69,7 +80,7 @@ class AppBar:
         self.keys = Keys(lambda name: later(lambda: self._key(name)))
         self.dialog = pmui.Dialog(
             html(_help(), "dialog"), title="mfviz explorer", open=False, close_on_click=True,
-            show_close_button=True, width_option="sm", styles={"position": "absolute"},
+            show_close_button=True, width_option="sm", styles={"position": "absolute"}, sx=DIALOG,
         )  # fmt: skip
         spacer = pn.Spacer(sizing_mode="stretch_width", margin=0, height=1)
         self.view = box(

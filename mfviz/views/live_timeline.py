@@ -117,8 +117,8 @@ class LiveTimeline(LiveFigure):
         """Window, clocks, and how many older spans are not drawn."""
         if not self.tracks:
             return "what every worker does, and what it waits for"
-        text = f"last {self._window_text()}, each run on its own clock; ▾ end of an epoch; "
-        text += "pauses and evaluation cut out"
+        text = f"last {self._window_text()} of each run, pauses and evaluation cut out; "
+        text += "▾ end of an epoch"
         missing = sum(len(h.spans) for _, h in self.tracks) - len(self.source.data["run"])
         return text + (f"; {missing:,} older spans not drawn" if missing > 0 else "")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -58,6 +59,10 @@ class Desk:
     def button(self, name: str) -> Any:
         """The one button of that name."""
         return self.page.get_by_role("button", name=name, exact=True)
+
+    def field(self, name: str) -> Any:
+        """The one field to write in whose label begins so."""
+        return self.page.get_by_role("textbox", name=re.compile(f"^{name}"))
 
     @property
     def status(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -170,13 +171,13 @@ def test_a_diverged_run_says_why_and_offers_what_to_try(opener):
     desk.ready()
     desk.run()
     desk.until("it diverged", lambda: "diverged" in desk.status, seconds=30.0)
-    fix = desk.page.get_by_role("button", name="Try lr")
+    fix = desk.page.get_by_role("button", name=re.compile("^Try lr"))
     words = fix.inner_text()
     fix.click()
     value = words.rsplit(" ", 1)[1]
     desk.until(
         "the field has it",
-        lambda: float(desk.page.get_by_label("Learning rate").input_value()) == float(value),
+        lambda: float(desk.field("Learning rate").input_value()) == float(value),
     )
     desk.run()
     desk.until("it is done", lambda: "finished" in desk.status, seconds=30.0)
@@ -185,8 +186,9 @@ def test_a_diverged_run_says_why_and_offers_what_to_try(opener):
 
 def test_axes_can_be_changed_while_it_runs(opener):
     desk, _ = start(opener, LONG)
+    axes = desk.page.get_by_role("group")
     for name in ("updates", "solve s", "wall s", "epoch"):
-        desk.button(name).click()
+        axes.get_by_role("button", name=name, exact=True).click()
     desk.page.get_by_label("log y").click()
     desk.until("the address has it", lambda: desk.query.get("logy") == "true")
     before = len(desk.epochs())
