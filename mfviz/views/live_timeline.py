@@ -358,7 +358,7 @@ class LiveTimeline(LiveFigure):
         self._window = window_ms([-self._busy[k].busy[1] for k, _ in shown], lengths)
 
     def _panned(self, attr: str, old: float, new: float) -> None:
-        if self.tracks and old != new:
+        if self.tracks and old != new and self._up_to_date:
             self._write_words()
 
     def _write_words(self) -> None:

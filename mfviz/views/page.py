@@ -17,6 +17,7 @@ from bokeh.themes import Theme
 
 from mfviz.plots.style import THEMES
 from mfviz.views.appbar import AppBar
+from mfviz.views.beat import Beat
 from mfviz.views.board import Board
 from mfviz.views.controls import Drawer
 from mfviz.views.desk import Desk
@@ -216,6 +217,9 @@ def build(host: Host, defaults: Mapping[str, Any] | None = None) -> Any:
             view.set_theme("dark" if page.dark_theme else "light")
             bar.set_theme(view.theme)
 
+    if isinstance(host, ServerHost):
+        view.session.beat = Beat()
+        bar.view.append(view.session.beat)
     bar.set_theme(view.theme)
     bar.on_theme = toggle_theme
     page.view = view

@@ -60,6 +60,11 @@ class Desk:
         """The one button of that name."""
         return self.page.get_by_role("button", name=name, exact=True)
 
+    def choose(self, label: str, option: str) -> None:
+        """Choose from a list by mouse."""
+        self.page.get_by_role("combobox", name=re.compile(f"^{label}")).click()
+        self.page.get_by_role("menuitem", name=option, exact=True).click()
+
     def field(self, name: str) -> Any:
         """The one field to write in whose label begins so."""
         return self.page.get_by_role("textbox", name=re.compile(f"^{name}"))
