@@ -54,8 +54,10 @@ def dress(figure: Any, theme: str) -> None:
     """Set what all figures share: fonts, axes, grid, background."""
     token = style.TOKENS[theme]
     figure.update(
-        background_fill_color=token["surface"], border_fill_color=None, outline_line_color=None
-    )
+        background_fill_color=token["surface"],
+        border_fill_color=token["surface"],
+        outline_line_color=None,
+    )  # fmt: skip
     for axis in figure.axis:
         axis.update(
             axis_line_color=token["axis"], major_tick_line_color=token["axis"],
