@@ -43,6 +43,7 @@ class Drawer:
         self._quiet = False
         self._fields: dict[Key, Any] = {}
         self._shape: tuple[Any, ...] = ()
+        self._opened = False  # fields that nobody has looked at would only slow the opening
         self._make_data()
         self._make_solvers()
         self._make_footer()
@@ -52,6 +53,7 @@ class Drawer:
             stylesheets=[sheet("accordion")], visible=False, disable_gutters=True,
             variant="outlined", title_variant="body2",
         )  # fmt: skip
+        self.advanced.param.watch(self._unfold, "active")
         top = box(
             pn.Column, self.data, self.path, self.about.pane, self.solver, self.card_a.pane,
             self.compare, self.card_b.pane, self.main, self.advanced, parts=("drawer",),
@@ -133,15 +135,16 @@ class Drawer:
         settings = self.desk.settings
         assert settings is not None
         fields = settings.fields()
-        shape = tuple((f.key, f.label, f.unit, f.owner, f.kind, f.choices) for f in fields)
+        made = [field for field in fields if field.main or self._opened]
+        shape = tuple((f.key, f.label, f.unit, f.owner, f.kind, f.choices) for f in made)
         if shape != self._shape:
             # In a script a loading thread may come here too: tell the shape once its fields exist.
-            self._fields = {field.key: self._field(field) for field in fields}
+            self._fields = {field.key: self._field(field) for field in made}
             self._shape = shape
-            self.main.objects = [self._fields[f.key] for f in fields if f.main]
-            self.more.objects = [self._fields[f.key] for f in fields if not f.main]
+            self.main.objects = [self._fields[f.key] for f in made if f.main]
+            self.more.objects = [self._fields[f.key] for f in made if not f.main]
             self.advanced.visible = any(not f.main for f in fields)
-        for field in fields:
+        for field in made:
             widget, error = self._fields[field.key], self.desk.errors.get(field.key, "")
             if not error:
                 widget.value = field.value if field.kind == "switch" else write(field.value)
@@ -207,6 +210,11 @@ class Drawer:
             self.run.stylesheets = [sheet("run"), what]
 
     # --- what a person does -----------------------------------------------------------------
+
+    def _unfold(self, event: Any) -> None:
+        if event.new and not self._opened:
+            self._opened = True
+            self.session.host.later(self.refresh)
 
     def _data_chosen(self, event: Any) -> None:
         if self._quiet:

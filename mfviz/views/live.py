@@ -8,7 +8,7 @@ cost some 50 times more a tick. Everything here runs on the thread of the page's
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import panel as pn
@@ -41,6 +41,8 @@ class LiveFigure(ABC):
     pane : panel object
         What a page shows.
     tracks : list of (str, History)
+    on_drawn : callable
+        Called once, when the browser first tells the size of the frame.
     rollover : int
         Most rows in the source, all runs together.
     """
@@ -53,6 +55,7 @@ class LiveFigure(ABC):
     def __init__(self, theme: str = "light", **pane: Any) -> None:
         self.theme = theme
         self.tracks: list[Track] = []
+        self.on_drawn: Callable[[], None] = lambda: None
         self._seen: list[tuple[Any, ...]] = []
         self._aims: dict[str, tuple[float, float]] = {}
         self._letters = ["A", "B"]  # runs that have renderers
@@ -183,6 +186,8 @@ class LiveFigure(ABC):
     def _resized(self, attr: str, old: int, new: int) -> None:
         if old != new and self._up_to_date:
             self._refresh()
+        drawn, self.on_drawn = self.on_drawn, lambda: None
+        drawn()
 
     @property
     def _up_to_date(self) -> bool:

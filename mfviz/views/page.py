@@ -99,6 +99,7 @@ class View:
         if not self._reopen(self.host.query.get("run", "")):
             self.session.replay(recordings(), demo=True)
         self.session.paint()
+        self.board.rmse.on_drawn = lambda: self.session.wake(whole=False)
         self.host.on_load(self._on_screen)
 
     def set_theme(self, theme: str) -> None:

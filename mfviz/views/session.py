@@ -86,9 +86,8 @@ class Session:
         self.beat: Beat | None = None
         self._watchers = Watchers()
         self._signature: tuple[Any, ...] = ()
-        self._redraw = self._awake = False
-        self._last_tick = host.now
-        self._last_run = -math.inf
+        self._redraw = self._awake = self._whole = False
+        self._last_tick, self._last_run = host.now, -math.inf
         self.ticker = host.every(TICK_S, self.tick)
         host.on_close(self.close)
         desk.watchers.append(self.poke)
@@ -302,7 +301,7 @@ class Session:
         """Move on: pull, show, repaint."""
         now = self.host.now
         with self.host.hold():
-            if self.beat is not None and not self.beat.ask(now):
+            if self._whole and self.beat is not None and not self.beat.ask(now):
                 return
             elapsed, self._last_tick = min(now - self._last_tick, 0.5), now
             if self.waiting_to_run and self.desk.settings is not None and not self.desk.loading:
@@ -314,7 +313,7 @@ class Session:
             self._draw()
             signature = self._state()
             changed, self._signature = signature != self._signature, signature
-            if changed or self._busy():
+            if self._whole and (changed or self._busy()):
                 self._watchers.call(now, all_of_them=changed)
         if not self._busy() and not changed:
             self.ticker.stop()
@@ -387,9 +386,9 @@ class Session:
             if track.active:
                 act(track.run)
 
-    def wake(self) -> None:
-        """Begin to tick: the page is on the screen. Before that, everything stands still."""
-        self._awake = True
+    def wake(self, whole: bool = True) -> None:
+        """Begin to tick: the figures or the ``whole`` page are on the screen; the rest waits."""
+        self._awake, self._whole = True, self._whole or whole
         self._go()
 
     def _go(self) -> None:

@@ -146,7 +146,9 @@ class Stage:
         All that were started, oldest first.
     """
 
-    def __init__(self, epochs: int = 5, grace_s: float = 60.0, **defaults: Any) -> None:
+    def __init__(
+        self, epochs: int = 5, grace_s: float = 60.0, awake: bool = True, **defaults: Any
+    ) -> None:
         self.desk = make_desk(**defaults)
         self.host: Any = self.desk.host
         self.owners = Owners(grace_s)
@@ -155,7 +157,8 @@ class Stage:
         self.session = Session(self.host, self.desk, launcher=self._launch, register=self.owners)
         self.figure = FakeFigure()
         self.session.figures = [self.figure]
-        self.session.wake()
+        if awake:
+            self.session.wake()
         self.host.advance(0.5)
 
     def _launch(self, problem: Any, solvers: Sequence[Any], pace: float) -> list[Any]:

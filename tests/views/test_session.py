@@ -279,3 +279,19 @@ def test_nothing_is_sent_before_the_browser_has_painted_what_it_has():
     a.play(1)
     stage.host.advance(2 * PATIENCE_S)
     assert beat.sent > 2, "a browser that never answers still gets news"
+
+
+def test_figures_move_before_the_rest_of_the_page_is_set_up():
+    stage = Stage(awake=False)
+    repainted = []
+    stage.session.watch(lambda: repainted.append(1), 0.1)
+    stage.session.replay([recording()])
+    stage.host.advance(1.0)
+    assert stage.session.position == 0.0
+    stage.session.wake(whole=False)
+    stage.host.advance(0.5)
+    assert stage.session.position > 0
+    assert repainted == []
+    stage.session.wake()
+    stage.host.advance(0.2)
+    assert repainted
