@@ -64,6 +64,8 @@ class FPSGD(Solver):
         cost="About 14 f flops a rating; d² block visits an iteration, d at least 2 T + 1.",
         memory="12 N + 4 (f + 3)(m + n) bytes and the scheduler's small tables.",
         kernel="kernels.fpsgd: 16-lane vectors, the scheduler in the kernel behind a spin lock.",
+        accuracy="It has no biases (LIBMF's model is p·q alone) and spends features on them: "
+        "where ratings have them, its test RMSE ends 0.01 to 0.03 above the best solver's.",
     )
 
     lam = param.Number(0.05, bounds=(0.0, 100.0), doc="Regularisation λ, of each rating.")
