@@ -49,7 +49,7 @@ def distance(factors: Factors, reference: Any) -> float:
     f = factors.rank
     found = (factors.P[:, :f], factors.Q[:, :f], factors.bu, factors.bi)
     return max(
-        float(np.linalg.norm(X - Y) / max(np.linalg.norm(Y), 1e-9))
+        float(np.linalg.norm(X - Y)) / max(float(np.linalg.norm(Y)), 1e-9)
         for X, Y in zip(found, reference, strict=True)
     )
 
@@ -141,12 +141,8 @@ def test_workers_and_chunks_change_no_bit(key: str) -> None:
     one = trained(key, problem, workers=1).final
     for workers, chunk in ((1, 1), (2, 97), (3, None)):
         record = trained(key, problem, workers=workers, chunk=chunk)
-        for a, b in (
-            (record.final.bu, one.bu),
-            (record.final.bi, one.bi),
-            (record.final.P, one.P),
-        ):
-            np.testing.assert_array_equal(a, b)
+        for name in ("bu", "bi", "P", "Q"):
+            np.testing.assert_array_equal(getattr(record.final, name), getattr(one, name))
         assert sum(s["ratings"] for s in record.spans) == record.checkpoints[-1].updates
         assert "biases" in {s["name"] for s in record.spans} or key == "ccd"
 
