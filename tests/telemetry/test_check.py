@@ -140,7 +140,7 @@ LATER = 2_000_000  # ns: after the evaluation of epoch 0
 def waves(
     order: list[tuple[int, int, int, int, str]], solver: str = "dsgd", **params: Any
 ) -> list[Event]:
-    """One epoch of dsgd from (worker, start, end, wave, block); a worker's wave ends in its barrier."""
+    """One epoch of dsgd from (worker, start, end, wave, block); a wave ends in its barrier."""
     events = make_events(epochs=1, workers=2, solver=solver)
     events = [e for e in events if not (isinstance(e, Span) and e.epoch == 1)]
     at = first(events, EpochEnded, epoch=1)
