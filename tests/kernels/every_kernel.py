@@ -99,7 +99,7 @@ def widest(code: str) -> str:
 def main(target: str) -> None:
     """Write factors as arrays, and registers of the hot loops as one array of names."""
     data = problem()
-    found = {name: train(solver, data) for name, solver in cases()}
+    found: dict[str, Any] = {name: train(solver, data) for name, solver in cases()}
     registers = []
     for key, (module, function) in HOT.items():
         kernel = getattr(importlib.import_module(f"mfviz.kernels.{module}"), function)

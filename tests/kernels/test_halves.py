@@ -35,7 +35,7 @@ def test_floats_are_rounded_as_numpy_rounds_them(sign: int):
     between = (finite[1:] + finite[:-1]) / 2
     exact = np.concatenate([finite, between]).astype(np.float32)
     near = [np.nextafter(exact, np.float32(side)) for side in (-np.inf, np.inf)]
-    wide = np.concatenate([exact, *near, np.float32([1e-30, 1e30, np.inf, np.nan])])
+    wide = np.concatenate([exact, *near, np.array([1e-30, 1e30, np.inf, np.nan], "f4")])
     wide = sign * np.resize(wide, (-(-len(wide) // 16), 16)).astype(np.float32)
     out = np.zeros(wide.shape, dtype=np.uint16)
     _narrow(wide, out)

@@ -189,7 +189,7 @@ def instead(at: int, **fields: Any) -> list[tuple[int, int, int, int, str]]:
     """The rounds with other fields in one place."""
     names = ("worker", "start", "end", "wave", "block")
     new = tuple({**dict(zip(names, ROUNDS[at], strict=True)), **fields}.values())
-    return [*ROUNDS[:at], new, *ROUNDS[at + 1 :]]  # type: ignore[list-item]
+    return [*ROUNDS[:at], new, *ROUNDS[at + 1 :]]
 
 
 @pytest.mark.parametrize(
