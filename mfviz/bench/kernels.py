@@ -138,7 +138,7 @@ def _row(
         "workers": workers,
         "epoch_s": epoch_s,
         "epoch_s_by_round": [row["epoch_s"] for row in rows],
-        "mega_updates_per_s": middle["mega_updates_per_s"],
+        "mega_updates_per_s": middle["updates"] / epoch_s / 1e6,
     }
     cost = epoch_cost(FAMILIES[key], *shape) if key in FAMILIES else None
     rate = cost.bytes / epoch_s / 1e9 if cost else float("nan")

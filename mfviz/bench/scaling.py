@@ -14,6 +14,7 @@ from mfviz.cli_common import seconds, table
 from mfviz.data.problem import Problem, split
 from mfviz.data.synthetic import PRESETS, generate
 from mfviz.progress import progress_bar
+from mfviz.solvers.base import solver_class
 
 __all__ = ["measure", "tell"]
 
@@ -56,6 +57,7 @@ def measure(
         for key in solvers
         for axis, values in axes.items()
         for value in values
+        if axis != "workers" or value <= solver_class(key).param["workers"].bounds[1]
     ]
     times: list[list[float]] = [[] for _ in cases]
     with progress_bar(repeat * len(cases), "scaling", unit="run") as bar:

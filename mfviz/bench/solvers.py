@@ -115,6 +115,7 @@ def once(
     return {
         "workers": run.solver.workers,
         "solve_s": last.solve_s,
+        "updates": last.updates / last.epoch,
         "mega_updates_per_s": last.updates / last.solve_s / 1e6,
         "epoch_s": last.solve_s / last.epoch,
         "setup_s": tables.setup_s,

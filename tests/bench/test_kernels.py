@@ -61,16 +61,23 @@ def test_growth_is_the_exponent_and_speed_up_the_ratio(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(scaling, "once", once)
     found = scaling.measure(
-        solvers=("sgd",), sizes=(0.01, 0.02), ranks=(4, 16), workers=(1, 4), epochs=1, repeat=2
+        solvers=("dsgd", "sgd"),
+        sizes=(0.01, 0.02),
+        ranks=(4, 16),
+        workers=(1, 4),
+        epochs=1,
+        repeat=2,
     )
-    rows = {(row["axis"], row["value"]): row for row in found["rows"]}
+    crews = {(r["solver"], r["value"]) for r in found["rows"] if r["axis"] == "workers"}
+    assert crews == {("dsgd", 1), ("dsgd", 4), ("sgd", 1)}  # sgd has one worker
+    rows = {(r["axis"], r["value"]): r for r in found["rows"] if r["solver"] == "dsgd"}
     sizes = sorted(value for axis, value in rows if axis == "ratings")
     assert found["on"]["training_ratings"] == sizes[-1]
     assert rows["ratings", sizes[-1]]["growth"] == pytest.approx(2)
     assert rows["rank", 16]["growth"] == pytest.approx(0.5)
     assert rows["workers", 4]["speed_up"] == pytest.approx(4)
     assert all(math.isnan(rows["rank", 4][name]) for name in ("growth", "speed_up"))
-    assert scaling.tell(found).count("\n") == 2 + len(rows)
+    assert scaling.tell(found).count("\n") == 2 + len(found["rows"])
 
 
 def test_what_a_clock_outside_says_is_told(problem: Problem) -> None:
