@@ -110,7 +110,7 @@ def test_a_run_reports_one_update_a_rating_and_epoch(key: str) -> None:
     if key == "fpsgd":  # its iteration is a number of blocks: those that are free, not all once
         taken = [event.ratings for event in run.log.read()[0] if isinstance(event, BlockTaken)]
         assert history["updates"].iloc[-1] == sum(taken)
-        assert len(taken) == 3 * run.solver.blocks_a_side**2  # type: ignore[attr-defined]
+        assert len(taken) == 3 * run.solver.blocks_a_side**2
     else:
         assert history["updates"].tolist() == wanted.tolist()
 
