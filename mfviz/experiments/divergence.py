@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from mfviz.data.problem import Problem
+from mfviz.experiments.proposals import FAMILIES, propose
 from mfviz.solvers.base import Solver
 
 __all__ = ["Rule", "suggestion"]
@@ -47,17 +48,23 @@ class Rule:
         return ""
 
 
-def suggestion(solver: Solver, lr: float, lam: float) -> str:
+def suggestion(solver: Solver, problem: Problem, lr: float, lam: float) -> str:
     """A setting worth trying after a divergence, as NAME=VALUE.
+
+    That is the learning rate which is proposed for these ratings, if the run's was larger.
 
     Parameters
     ----------
     solver : Solver
+    problem : Problem
     lr, lam : float
         Values at the end of the run.
     """
     if solver.has_lr:
-        return f"lr={max(lr / STEP, _bounds(solver, 'lr')[0]):.4g}"
+        known = propose(solver.key, problem) if solver.key in FAMILIES else {}
+        proposed = float(known.get("lr", math.inf))
+        value = proposed if proposed < lr else lr / STEP
+        return f"lr={max(value, _bounds(solver, 'lr')[0]):.4g}"
     return f"lam={min(max(lam * STEP, 0.05), _bounds(solver, 'lam')[1]):.4g}"
 
 

@@ -155,7 +155,7 @@ class Drive:
                 "stopped", f"Stopped in epoch {self.run.epoch} of {self.solver.epochs}."
             )
         except _Diverged as found:
-            fix = suggestion(self.solver, self.context.lr, self.context.lam)
+            fix = suggestion(self.solver, self.problem, self.context.lr, self.context.lam)
             reason = f"Diverged at epoch {self._reached}: {found}. Try {fix}."
             return Outcome("diverged", reason, fix)
         except Exception as error:

@@ -85,6 +85,8 @@ class History:
         The events of that kind; ``notices`` is without details.
     lanes : list of str
         Lanes in order of appearance.
+    ops : set of str
+        Kinds of spans that there are.
     ledger : list of tuple
         ``(t_ns, place, name, part, delta_bytes)``.
     details : str
@@ -110,6 +112,7 @@ class History:
         self.evaluated: list[EpochRow] = []
         self.spans: list[Span] = []
         self.lanes: list[str] = []
+        self.ops: set[str] = set()
         self.blocks: list[BlockTaken] = []
         self.memory: list[MemorySampled] = []
         self.ledger: list[tuple[int, str, str, str, int]] = []
@@ -287,6 +290,7 @@ class History:
 
     def _span(self, event: Span) -> None:
         self.spans.append(event)
+        self.ops.add(event.op)
         if event.lane not in self.lanes:
             self.lanes.append(event.lane)
         if event.op != "wait" and event.epoch > 0:

@@ -8,6 +8,7 @@ from typing import Any
 import panel as pn
 import panel_material_ui as pmui
 
+from mfviz.views.icons import button_icon
 from mfviz.views.keys import KEYS, Keys
 from mfviz.views.parts import Html, box, html
 from mfviz.views.session import Session
@@ -24,6 +25,11 @@ BRAND = """
 <h1>mfviz</h1><span>explorer</span>
 <div class="tabs"><span aria-current="page">Train</span></div></div>
 """
+DIALOG = {
+    "& .MuiDialog-paper": {"backgroundImage": "none"},
+    "& .MuiDialogTitle-root": {"fontSize": "18px", "padding": "16px"},
+    "& .MuiIconButton-root": {"color": "var(--mf-ink2)", "margin": "8px"},
+}
 ABOUT = """
 <p><b>Train</b> runs one or two solvers on the same ratings and draws what is measured while they
 work: the error over time, what every worker does, and the memory that is held. Solver time and
@@ -42,6 +48,8 @@ class AppBar:
         Receives the action of a key.
     query : callable
         The page's settings, written to the address before it is shared.
+    when_loaded : callable
+        Does what it is given once the page is on the screen.
 
     Attributes
     ----------
@@ -54,22 +62,26 @@ class AppBar:
         session: Session,
         act: Callable[[str], None],
         query: Callable[[], Mapping[str, str]],
+        when_loaded: Callable[[Callable[[], None]], None],
     ) -> None:
         self.session, self._act, self._query = session, act, query
         self.on_theme: Callable[[], None] = lambda: None
-        later = session.host.later
+
+        def later(act: Callable[[], None]) -> None:
+            session.host.later(lambda: when_loaded(act))
+
         self.ready = Html("", "brand", sizing_mode="fixed", width=170, height=47)
         self.share = pmui.Button(
-            label="Share", icon="link", variant="outlined", size="small", width=92, height=32,
-            margin=0, align="center", stylesheets=[sheet("small")],
+            label="Share", icon=button_icon("link"), variant="outlined", size="small",
+            width=92, height=32, margin=0, align="center", stylesheets=[sheet("small")],
         )  # fmt: skip
         self.share.on_click(lambda event: later(self._share))
-        self.theme = _icon("dark_mode", "Toggle theme", lambda: later(self.on_theme))
-        self.help = _icon("help_outline", "Help", lambda: later(self._toggle_help))
+        self.theme = _icon("moon", "Toggle theme", lambda: later(self.on_theme))
+        self.help = _icon("help", "Help", lambda: later(self._toggle_help))
         self.keys = Keys(lambda name: later(lambda: self._key(name)))
         self.dialog = pmui.Dialog(
             html(_help(), "dialog"), title="mfviz explorer", open=False, close_on_click=True,
-            show_close_button=True, width_option="sm", styles={"position": "absolute"},
+            show_close_button=True, width_option="sm", styles={"position": "absolute"}, sx=DIALOG,
         )  # fmt: skip
         spacer = pn.Spacer(sizing_mode="stretch_width", margin=0, height=1)
         self.view = box(
@@ -89,7 +101,7 @@ class AppBar:
 
     def set_theme(self, theme: str) -> None:
         """Show the icon of the other theme."""
-        self.theme.icon = "light_mode" if theme == "dark" else "dark_mode"
+        self.theme.icon = button_icon("sun" if theme == "dark" else "moon")
 
     def _key(self, name: str) -> None:
         if name == "theme":
@@ -110,8 +122,8 @@ class AppBar:
 def _icon(icon: str, name: str, act: Callable[[], None]) -> Any:
     # A button without words rather than an IconButton, whose icon cannot be changed later.
     button = pmui.Button(
-        label="", icon=icon, description=name, icon_size="20px", variant="text", width=32,
-        height=32, margin=0, align="center", stylesheets=[sheet("small", "bare")],
+        label="", icon=button_icon(icon), description=name, icon_size="20px", variant="text",
+        width=32, height=32, margin=0, align="center", stylesheets=[sheet("small", "bare")],
     )  # fmt: skip
     button.on_click(lambda event: act())
     return button

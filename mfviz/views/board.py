@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import panel as pn
 import panel_material_ui as pmui
 
+from mfviz.telemetry.history import History
 from mfviz.views.live_memory import LiveMemory
 from mfviz.views.live_rmse import LiveRMSE
 from mfviz.views.live_timeline import LiveTimeline
@@ -21,10 +22,10 @@ from mfviz.views.versus import Versus
 __all__ = ["Board"]
 
 AXES = {"epoch": "epoch", "updates": "updates", "solve s": "solve_s", "wall s": "wall_s"}
-LEGEND = (
-    '<div class="legend"><i></i>kernel<i class="wait"></i>wait'
-    "<span>measured, host clock</span></div>"
-)
+# Kind of a span -> what the legend calls it.
+LEGEND = {
+    "kernel": "kernel", "h2d": "to device", "d2h": "from device", "host": "host", "wait": "wait",
+}  # fmt: skip
 
 
 class Board:
@@ -67,6 +68,7 @@ class Board:
         self._captions = [
             Html("", "cardhead"), Html("", "cardhead"), Html("", "cardhead")
         ]  # fmt: skip
+        self._legend = Html("", "cardhead", "legend")
         self.view = self._layout()
         session.watch(self.refresh, 1.0)
 
@@ -74,6 +76,7 @@ class Board:
         """Bring captions and the texts for screen readers up to date."""
         for figure, head in zip(self.figures, self._captions, strict=True):
             head.set(heading(figure.plot.title, figure.caption))
+        self._legend.set(_legend([history for _, history in self.timeline.tracks]))
 
     def set_theme(self, theme: str) -> None:
         """Recolour the figures in place."""
@@ -94,7 +97,7 @@ class Board:
         )
         rmse = card("rmse", rmse_head, self.rmse.pane, sizing_mode="stretch_both")
         timeline_head = box(
-            pn.Row, self._captions[1].pane, Html(LEGEND, "cardhead").pane,
+            pn.Row, self._captions[1].pane, self._legend.pane,
             parts=("headrow",), height=24,
         )  # fmt: skip
         timeline = card("timeline", timeline_head, self.timeline.pane)
@@ -132,3 +135,10 @@ class Board:
             self.changed()
 
         self.session.host.later(act)
+
+
+def _legend(histories: Sequence[History]) -> str:
+    """Name the kinds of spans that there are, and the clock that measured them."""
+    ops = {op for history in histories for op in history.ops} or {"kernel", "wait"}
+    kinds = "".join(f'<i class="{op}"></i>{words}' for op, words in LEGEND.items() if op in ops)
+    return f'<div class="legend">{kinds}<span>measured, host clock</span></div>'

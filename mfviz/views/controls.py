@@ -15,6 +15,7 @@ import panel_material_ui as pmui
 from mfviz.data import catalog
 from mfviz.views.chips import icon
 from mfviz.views.desk import OWN_FILE, Desk
+from mfviz.views.icons import button_icon
 from mfviz.views.parts import Html, box
 from mfviz.views.session import Session
 from mfviz.views.settings import NONE, Field, Key, write
@@ -176,12 +177,12 @@ class Drawer:
             stylesheets=[sheet("meter")],
         )  # fmt: skip
         self.run = pmui.Button(
-            label="Run", icon="play_arrow", variant="contained", sizing_mode="stretch_width",
-            height=44, margin=0, stylesheets=[sheet("run"), ""],
+            label="Run", icon=button_icon("play"), variant="contained",
+            sizing_mode="stretch_width", height=44, margin=0, stylesheets=[sheet("run"), ""],
         )  # fmt: skip
         self.stop = pmui.Button(
-            label="Stop", icon="stop", variant="outlined", height=44, width=82, margin=0,
-            stylesheets=[sheet("run")], disabled=True,
+            label="Stop", icon=button_icon("stop"), variant="outlined", height=44, width=82,
+            margin=0, stylesheets=[sheet("run")], disabled=True,
         )  # fmt: skip
         later = self.session.host.later
         self.run.on_click(lambda event: later(self.session.run))

@@ -181,8 +181,13 @@ class LiveFigure(ABC):
         return figure
 
     def _resized(self, attr: str, old: int, new: int) -> None:
-        if old != new:
+        if old != new and self._up_to_date:
             self._refresh()
+
+    @property
+    def _up_to_date(self) -> bool:
+        """Whether nothing came since the last update: else that will bring everything anew."""
+        return self._seen == [self._state(history) for _, history in self.tracks]
 
     def _frame_size(self) -> tuple[float, float]:
         """Width and height of the frame in pixels, as far as the browser has told them."""

@@ -20,13 +20,12 @@ from mfviz.plots import style
 from mfviz.plots.base import Track
 from mfviz.plots.labels import Box, Item, place, text_width
 from mfviz.plots.rmse import WIDTHS, End, View, start_note
+from mfviz.views.live_parts import refill
 
 __all__ = ["LineEnds", "Sheet"]
 
-COLUMNS = (
-    "x", "y", "x1", "color", "size", "marker", "text", "dx", "dy", "align", "weight",
-    "bold", "normal",
-)  # fmt: skip
+COLUMNS = ("x", "y", "x1", "color", "size", "marker", "text", "dx", "dy", "align", "weight")
+BLANK = (math.nan, 0.0, 0.0, "black", 0, "circle", "", 0, 0, "left", "normal")
 LINE = 18  # px of a line of notes
 
 
@@ -84,15 +83,12 @@ class LineEnds:
             x="x", y="y", marker="marker", size="size", fill_color="color", line_color=None
         )
         self._marks = figure.add_glyph(self.source, marks)
-        # A glyph a weight: a style that comes from a column is undefined for a moment whenever
-        # rows are added, and the browser then complains of the font at each drawing.
-        for weight in ("bold", "normal"):
-            words = Text(
-                x="x", y="y", text=weight, x_offset="dx", y_offset="dy", text_align="align",
-                text_baseline="middle", text_color="color", text_font=value(style.FONT),
-                text_font_size=style.SIZES["label"], text_font_style=weight,
-            )  # fmt: skip
-            figure.add_glyph(self.source, words)
+        words = Text(
+            x="x", y="y", text="text", x_offset="dx", y_offset="dy", text_align="align",
+            text_baseline="middle", text_color="color", text_font=value(style.FONT),
+            text_font_size=style.SIZES["label"], text_font_style="weight",
+        )  # fmt: skip
+        figure.add_glyph(self.source, words)
         font = {"text_font": style.FONT, "text_font_size": style.SIZES["tick"], "y": 0,
                 "y_units": "screen", "text_baseline": "top"}  # fmt: skip
         self._start = Label(x=12, x_units="screen", **font)
@@ -110,7 +106,7 @@ class LineEnds:
 
     def clear(self) -> None:
         """Show nothing."""
-        self.source.data = {name: [] for name in COLUMNS}
+        refill(self.source, [], BLANK)
         self._start.text = self._now_text.text = ""
         self._now.visible = False
 
@@ -154,10 +150,7 @@ class LineEnds:
             _row(end, y, item, box, view.x1, theme)
             for (end, y), item, box in zip(shown, items, boxes, strict=True)
         ]
-        self.source.data = {
-            name: list(column)
-            for name, column in zip(COLUMNS, zip(*rows, strict=True), strict=True)
-        }
+        refill(self.source, rows, BLANK)
 
     def _write_now(
         self, tracks: Sequence[Track], found: Sequence[End], sheet: Sheet, x_axis: str
@@ -212,7 +205,6 @@ def _row(end: End, y: float, item: Item, box: Box, edge: float, theme: str) -> t
         "triangle" if end.diverged else style.MARKERS.get(end.letter, "circle"),
         end.text, dx, (box.y0 + box.y1) / 2 - item.y,
         "right" if from_right else "left", "bold" if test else "normal",
-        end.text if test else "", "" if test else end.text,
     )  # fmt: skip
 
 

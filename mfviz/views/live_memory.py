@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import holoviews as hv
@@ -30,13 +31,14 @@ from mfviz.plots.memory import Memory, Segment, segments
 from mfviz.plots.scale import bytes_text
 from mfviz.telemetry.history import History
 from mfviz.views.live import LiveFigure
-from mfviz.views.live_parts import RunNames, equip, put_source, seed, tip
+from mfviz.views.live_parts import RunNames, equip, put_source, refill, seed, tip
 
 __all__ = ["LiveMemory"]
 
 LEFT = 100  # px for the names of the runs
 ROW, BAR, MODEL = 48, (0, 18), (20, 28)  # px of a run; of its bars within that
 FAR = 1e15  # bytes
+BLANK = (math.nan, 0.0, "", "black", "12px", 0)  # a row of words that shows nothing
 
 
 class LiveMemory(LiveFigure):
@@ -204,10 +206,7 @@ class LiveMemory(LiveFigure):
         for letter, history in shown:
             text = _facts(history, peak=False)
             found.append((0.0, rows[letter] + 38, text, ink3, "12px", 0))
-        columns = zip(*found, strict=True) if found else [()] * 6
-        self.words.data = {
-            name: list(column) for name, column in zip(self.words.data, columns, strict=True)
-        }
+        refill(self.words, found, BLANK)
         totals = {rows[k] + 9.0: bytes_text(h.peak_bytes) for k, h in shown if h.peak_bytes}
         self._totals.ticker.ticks = list(totals)
         self._totals.major_label_overrides = totals

@@ -29,6 +29,7 @@ __all__ = [
     "copies",
     "place_tools",
     "put_source",
+    "refill",
     "refuse_echoes",
     "seed",
     "tip",
@@ -53,8 +54,10 @@ def dress(figure: Any, theme: str) -> None:
     """Set what all figures share: fonts, axes, grid, background."""
     token = style.TOKENS[theme]
     figure.update(
-        background_fill_color=token["surface"], border_fill_color=None, outline_line_color=None
-    )
+        background_fill_color=token["surface"],
+        border_fill_color=token["surface"],
+        outline_line_color=None,
+    )  # fmt: skip
     for axis in figure.axis:
         axis.update(
             axis_line_color=token["axis"], major_tick_line_color=token["axis"],
@@ -110,6 +113,29 @@ def refuse_echoes(source: ColumnDataSource) -> None:
             stream(rows, rollover)
 
     source._stream = from_here
+
+
+def refill(
+    source: ColumnDataSource, rows: Sequence[tuple[Any, ...]], blank: tuple[Any, ...]
+) -> None:
+    """Replace the rows of a source of words, never by fewer.
+
+    BokehJS gives the words their new colours before it counts them anew; with fewer colours than
+    words it fails. So what is too many becomes blank.
+
+    Parameters
+    ----------
+    source : ColumnDataSource
+    rows : sequence of tuple
+        In the order of the columns.
+    blank : tuple
+        A row that shows nothing: its place is not a number.
+    """
+    spare = len(next(iter(source.data.values()))) - len(rows)
+    columns = list(zip(*rows, *[blank] * spare, strict=True)) or [()] * len(blank)
+    fresh = {name: list(column) for name, column in zip(source.data, columns, strict=True)}
+    if fresh != dict(source.data):
+        source.data = fresh
 
 
 def put_source(renderers: Sequence[Any], source: ColumnDataSource) -> None:

@@ -59,6 +59,7 @@ from mfviz.views.live_parts import (
     equip,
     place_tools,
     put_source,
+    refill,
     seed,
     tip,
 )
@@ -69,6 +70,7 @@ __all__ = ["LiveTimeline"]
 LEFT = 112  # px for the names of the runs
 LAYERS = ("work", "wait", "modelled")
 LANE, HEAD, FOOT = 21.0, 8.0, 26  # px of a lane, above the lanes of a run, for the axis
+BLANK = (math.nan, 0.0, "", "black", "white")  # a word that is not shown
 MOST_PX = 380.0  # of all lanes together; more lanes become thinner
 
 
@@ -115,8 +117,8 @@ class LiveTimeline(LiveFigure):
         """Window, clocks, and how many older spans are not drawn."""
         if not self.tracks:
             return "what every worker does, and what it waits for"
-        text = f"last {self._window_text()}, each run on its own clock; ▾ end of an epoch; "
-        text += "pauses and evaluation cut out"
+        text = f"last {self._window_text()} of each run, pauses and evaluation cut out; "
+        text += "▾ end of an epoch"
         missing = sum(len(h.spans) for _, h in self.tracks) - len(self.source.data["run"])
         return text + (f"; {missing:,} older spans not drawn" if missing > 0 else "")
 
@@ -282,8 +284,8 @@ class LiveTimeline(LiveFigure):
         shown = [(letter, h) for letter, h in self.tracks if h.lanes]
         self._set_empty(not shown)
         if not shown:
-            for source in (self.words, self.marks):
-                source.data = {name: [] for name in source.data}
+            refill(self.words, [], BLANK)
+            self.marks.data = {name: [] for name in self.marks.data}
             return
         self._tell_idleness(shown)
         self._mark_epochs(shown)
@@ -356,7 +358,7 @@ class LiveTimeline(LiveFigure):
         self._window = window_ms([-self._busy[k].busy[1] for k, _ in shown], lengths)
 
     def _panned(self, attr: str, old: float, new: float) -> None:
-        if self.tracks and old != new:
+        if self.tracks and old != new and self._up_to_date:
             self._write_words()
 
     def _write_words(self) -> None:
@@ -376,10 +378,7 @@ class LiveTimeline(LiveFigure):
                     spans = [span for span in newest if span.epoch >= first]
                     found = span_labels(spans, self._busy[letter], start, end, px_per_ms)
                     rows += [self._word(span, x, text, lanes) for span, x, text in found]
-        columns = zip(*rows, strict=True) if rows else [()] * 5
-        self.words.data = {
-            name: list(column) for name, column in zip(self.words.data, columns, strict=True)
-        }
+        refill(self.words, rows, BLANK)
 
     def _word(self, span: Any, x: float, text: str, lanes: dict[str, float]) -> tuple[Any, ...]:
         """One row of the source of words, in the order of its columns."""

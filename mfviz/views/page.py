@@ -8,14 +8,16 @@ kernels are made ready behind it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import panel as pn
 import panel_material_ui as pmui
+from bokeh.themes import Theme
 
 from mfviz.plots.style import THEMES
 from mfviz.views.appbar import AppBar
+from mfviz.views.beat import Beat
 from mfviz.views.board import Board
 from mfviz.views.controls import Drawer
 from mfviz.views.desk import Desk
@@ -28,6 +30,10 @@ from mfviz.views.transport import Transport
 
 __all__ = ["PAGE_NAMES", "View", "build", "serve"]
 
+# Bokeh models that mfviz dresses itself; Material would give them its own lines and fonts.
+DRESSED = ("Axis", "Grid", "Figure", "Plot", "Title")
+# So the header keeps the palette of the page; else Material turns it into its primary colour.
+HEADER = {".MuiAppBar-root": {"bgcolor": "primary.contrastText", "color": "primary.main"}}
 PAGE_NAMES = ("pace", "x", "logx", "logy", "theme", "step")
 
 
@@ -74,6 +80,17 @@ class View:
             sizing_mode="stretch_both",
         )  # fmt: skip
         self._loaded = False
+        self._when_loaded: list[Callable[[], None]] = []
+
+    def when_loaded(self, act: Callable[[], None]) -> None:
+        """Do something now, or once the page is on the screen.
+
+        A component that is still being set up in the browser would miss what changes meanwhile.
+        """
+        if self._loaded:
+            act()
+        else:
+            self._when_loaded.append(act)
 
     def open(self) -> None:
         """Begin: kernels in the background, the run of the address or a recorded one on screen."""
@@ -121,6 +138,9 @@ class View:
         self._loaded = True
         self.session.poke()
         self.session.wake()
+        waiting, self._when_loaded = self._when_loaded, []
+        for act in waiting:
+            act()
 
     def _write_address(self) -> None:
         if self._loaded and self.desk.settings is not None:
@@ -180,12 +200,12 @@ def build(host: Host, defaults: Mapping[str, Any] | None = None) -> Any:
         Its ``view`` attribute is the :class:`View`.
     """
     view = View(host, defaults)
-    bar = AppBar(view.session, view.act, view.query)
+    bar = AppBar(view.session, view.act, view.query, view.when_loaded)
     page = pmui.Page(
         title="mfviz explorer", header=[bar.view], sidebar=view.drawer.view,
         main=[view.main], sidebar_width=280, sidebar_variant="auto", sidebar_resizable=False,
         theme_toggle=False, busy_indicator=None, theme_config=material(),
-        dark_theme=view.theme == "dark", _custom_theme=["Axis", "Grid", "Figure", "Plot", "Title"],
+        dark_theme=view.theme == "dark", _custom_theme=list(DRESSED), sx=HEADER,
         stylesheets=[sheet("page"), variables()],
         raw_css=[variables(*(":root" if t == view.theme else ".other" for t in THEMES)),
                  sheet("document")],
@@ -197,6 +217,9 @@ def build(host: Host, defaults: Mapping[str, Any] | None = None) -> Any:
             view.set_theme("dark" if page.dark_theme else "light")
             bar.set_theme(view.theme)
 
+    if isinstance(host, ServerHost):
+        view.session.beat = Beat()
+        bar.view.append(view.session.beat)
     bar.set_theme(view.theme)
     bar.on_theme = toggle_theme
     page.view = view
@@ -209,4 +232,7 @@ def serve() -> Any:
     pn.extension(notifications=False)
     host = here()
     page = build(host)
-    return page.servable() if isinstance(host, ServerHost) else page
+    if not isinstance(host, ServerHost):
+        return page
+    host.doc.theme = Theme(json={"attrs": {name: {} for name in DRESSED}})  # read by the template
+    return page.servable()

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 
 from mfviz.errors import MfvizError
+from mfviz.views.beat import Beat
 from mfviz.views.desk import Desk
 from mfviz.views.host import Host
 from mfviz.views.launch import launch
@@ -61,6 +62,8 @@ class Session:
     message : str
         A sentence about the last thing that went wrong, or nothing.
     figures : list of LiveFigure
+    beat : Beat or None
+        Tells whether the browser has painted what it was sent; nothing is drawn before.
     """
 
     def __init__(
@@ -77,12 +80,10 @@ class Session:
         self.tracks: list[Track] = []
         self.chosen: set[str] = set()
         self.attached, self.playing = True, False
-        self.position = 0.0
-        self.unit = "epoch"
-        self.pace = DEFAULT_PACE
-        self.message = ""
-        self.waiting_to_run = False
+        self.position, self.pace, self.unit = 0.0, DEFAULT_PACE, "epoch"
+        self.message, self.waiting_to_run = "", False
         self.figures: list[Any] = []
+        self.beat: Beat | None = None
         self._watchers = Watchers()
         self._signature: tuple[Any, ...] = ()
         self._redraw = self._awake = False
@@ -300,8 +301,10 @@ class Session:
     def tick(self) -> None:
         """Move on: pull, show, repaint."""
         now = self.host.now
-        elapsed, self._last_tick = min(now - self._last_tick, 0.5), now
         with self.host.hold():
+            if self.beat is not None and not self.beat.ask(now):
+                return
+            elapsed, self._last_tick = min(now - self._last_tick, 0.5), now
             if self.waiting_to_run and self.desk.settings is not None and not self.desk.loading:
                 self.waiting_to_run = False
                 self.start()
@@ -338,14 +341,10 @@ class Session:
             self.playing = False
 
     def _draw(self) -> None:
-        if self._redraw:
-            self._redraw = False
-            pairs = [(track.letter, track.history) for track in self.shown]
-            for figure in self.figures:
-                self.host.guard(partial(figure.show, pairs))()
-            return
+        redraw, self._redraw = self._redraw, False
+        pairs = [(track.letter, track.history) for track in self.shown]
         for figure in self.figures:
-            self.host.guard(figure.update)()
+            self.host.guard(partial(figure.show, pairs) if redraw else figure.update)()
 
     def _busy(self) -> bool:
         """Whether there will be something to do at the next tick."""

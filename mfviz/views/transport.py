@@ -9,6 +9,7 @@ import panel as pn
 import panel_material_ui as pmui
 
 from mfviz.views.chips import seconds, speed
+from mfviz.views.icons import button_icon
 from mfviz.views.parts import Html, box
 from mfviz.views.scrubber import Scrubber
 from mfviz.views.session import PACES, UNITS, Session
@@ -33,13 +34,11 @@ class Transport:
         self.session = session
         self._quiet = False
         host = session.host
-        self.reset = _button("replay", "Reset", lambda: host.later(session.reset))
-        self.previous = _button(
-            "skip_previous", "Previous epoch", lambda: host.later(session.back)
-        )
+        self.reset = _button("reset", "Reset", lambda: host.later(session.reset))
+        self.previous = _button("previous", "Previous epoch", lambda: host.later(session.back))
         self.toggle = pmui.Button(
             label="",
-            icon="pause",
+            icon=button_icon("pause"),
             description="Pause",
             icon_size="24px",
             variant="contained",
@@ -49,7 +48,7 @@ class Transport:
             stylesheets=[sheet("play")],
         )
         self.toggle.on_click(lambda event: host.later(session.toggle))
-        self.step = _button("skip_next", "Step", lambda: host.later(session.step))
+        self.step = _button("next", "Step", lambda: host.later(session.step))
         self.words = Html("", "words", width=150, height=20, sizing_mode="fixed")
         self.speed = pmui.IntSlider(
             label="Speed", start=0, end=len(PACES) - 1, value=PACES.index(session.pace), width=130,
@@ -75,9 +74,9 @@ class Transport:
         moving = session.moving
         self._quiet = True
         try:
-            icon, name = ("pause", "Pause") if moving else ("play_arrow", "Play")
+            icon, name = ("pause", "Pause") if moving else ("play", "Play")
             if self.toggle.description != name:
-                self.toggle.param.update(icon=icon, description=name)
+                self.toggle.param.update(icon=button_icon(icon), description=name)
             nothing = not session.tracks
             for button in (self.reset, self.toggle, self.step):
                 button.disabled = nothing
@@ -163,7 +162,7 @@ def _times(pace: float) -> str:
 
 def _button(icon: str, name: str, act: Any, **settings: Any) -> Any:
     button = pmui.IconButton(
-        icon=icon, description=name, icon_size="22px", width=40, height=40, margin=0,
+        icon=button_icon(icon), description=name, icon_size="22px", width=40, height=40, margin=0,
         stylesheets=[sheet("play")], **settings,
     )  # fmt: skip
     button.on_click(lambda event: act())

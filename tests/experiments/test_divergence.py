@@ -9,8 +9,10 @@ import pytest
 from mfviz.data.problem import Problem, split
 from mfviz.data.ratings import Ratings
 from mfviz.experiments.divergence import Rule, suggestion
+from mfviz.experiments.proposals import propose
 from mfviz.experiments.run import Run
 from mfviz.solvers.base import Context
+from mfviz.solvers.sgd import SGD
 from mfviz.telemetry.check import check_run
 from tests.fakes import ScriptedSolver, tiny_problem
 
@@ -62,16 +64,22 @@ def test_ratings_that_are_all_zero_diverge_only_to_nan() -> None:
 
 
 def test_the_fix_is_a_smaller_step() -> None:
-    assert suggestion(ScriptedSolver(), lr=0.05, lam=0.1) == "lr=0.0125"
+    assert suggestion(ScriptedSolver(), PROBLEM, lr=0.05, lam=0.1) == "lr=0.0125"
+
+
+def test_the_fix_is_the_rate_that_is_proposed_where_that_is_smaller() -> None:
+    proposed = propose("sgd", PROBLEM)["lr"]
+    assert suggestion(SGD(), PROBLEM, lr=20 * proposed, lam=0.1) == f"lr={proposed:.4g}"
+    assert suggestion(SGD(), PROBLEM, lr=proposed, lam=0.1) == f"lr={proposed / 4:.4g}"
 
 
 def test_the_fix_of_a_solver_without_steps_is_more_regularisation() -> None:
     class Exact(ScriptedSolver):
         has_lr = False
 
-    assert suggestion(Exact(), lr=0.0, lam=0.1) == "lam=0.4"
-    assert suggestion(Exact(), lr=0.0, lam=0.0) == "lam=0.05"
-    assert suggestion(Exact(), lr=0.0, lam=90.0) == "lam=100"
+    assert suggestion(Exact(), PROBLEM, lr=0.0, lam=0.1) == "lam=0.4"
+    assert suggestion(Exact(), PROBLEM, lr=0.0, lam=0.0) == "lam=0.05"
+    assert suggestion(Exact(), PROBLEM, lr=0.0, lam=90.0) == "lam=100"
 
 
 def spoil(value: float) -> Any:

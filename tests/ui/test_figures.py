@@ -57,9 +57,8 @@ LABELS = """
     if (r.data_source.name !== "rmse-ends" || r.glyph.type !== "Text") continue
     const drawn = [...view.renderer_views.values()].find((v) => v.model === r).glyph
     const data = r.data_source.data
-    const style = r.glyph.text_font_style.value ?? r.glyph.text_font_style
     for (let i = 0; i < data.text.length; i++) {
-      if (style !== data.weight[i]) continue
+      if (data.text[i] === "") continue
       ctx.font = `${data.weight[i]} 13px ${r.glyph.text_font.value}`
       const width = ctx.measureText(data.text[i]).width
       const x = drawn.sx[i] + data.dx[i] - frame.left, y = drawn.sy[i] + data.dy[i] - frame.top

@@ -194,3 +194,14 @@ def test_summary_is_a_sentence(live):
     assert "A SGD" in live.summary
     assert "B ALS" in live.summary
     assert live.caption
+
+
+def test_a_resize_between_updates_waits_for_the_next_one(live):
+    history = History()
+    live.show([("A", history)])
+    history.feed(make_events(epochs=3))
+    live._resized("inner_width", 600, 500)  # the tables are ahead of what was laid out
+    live.update()
+    whole = type(live)()
+    whole.show([("A", make_history(epochs=3))])
+    assert live.summary == whole.summary

@@ -25,7 +25,8 @@ def live():
 
 def ends(live):
     data = live._ends.source.data
-    return [dict(zip(data, row, strict=True)) for row in zip(*data.values(), strict=True)]
+    rows = [dict(zip(data, row, strict=True)) for row in zip(*data.values(), strict=True)]
+    return [row for row in rows if row["text"]]
 
 
 def columns_of(live):

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from mfviz.views.beat import PATIENCE_S, Beat
 from mfviz.views.host import guarded
 from tests.fakes import make_events
 from tests.views.stage import Stage
@@ -258,3 +259,23 @@ def test_a_part_that_fails_leaves_the_others_alive(monkeypatch, caplog):
     assert seen
     assert "this part is broken" in caplog.text
     stage.session.stop()
+
+
+def test_nothing_is_sent_before_the_browser_has_painted_what_it_has():
+    stage = Stage()
+    beat = stage.session.beat = Beat()
+    (a,) = stage.run()[:1]
+    a.play(1)
+    stage.host.advance(0.3)
+    assert beat.sent == 1
+    updates = stage.figure.updates
+    a.play(2)
+    stage.host.advance(1.0)
+    assert stage.figure.updates == updates, "the browser still owes an answer"
+    beat._handle_msg({"beat": 1})
+    stage.host.advance(0.2)
+    assert beat.sent == 2
+    assert stage.figure.updates == updates + 1, "all that came meanwhile, at once"
+    a.play(1)
+    stage.host.advance(2 * PATIENCE_S)
+    assert beat.sent > 2, "a browser that never answers still gets news"
