@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import param
 
-from mfviz.data.layout import grid
 from mfviz.data.problem import Problem
 from mfviz.kernels.strata import run_steps, shuffle_blocks
 from mfviz.solvers.base import Card, Checkpoint, Context, Factors
+from mfviz.solvers.blocks import lay_out_blocks
 from mfviz.solvers.schedules import SCHEDULES
-from mfviz.solvers.stochastic import SOLO_NS, BiasedSolver, Records, draw_seed, pack
+from mfviz.solvers.stochastic import SOLO_NS, BiasedSolver, draw_seed
 from mfviz.telemetry.memory import MemoryModel, MemoryPart
 
 __all__ = ["DSGD", "stratum_schedule"]
@@ -149,12 +149,10 @@ class _Blocks:
     ) -> None:
         self.solver, self.context, self.factors = solver, context, factors
         d = solver.grid
-        layout = grid(problem.train, d, d, rng, shuffle=solver.shuffle)
-        ledger = context.ledger
-        self.records: Records = pack(ledger, layout.u, layout.i, layout.r)
-        self.offsets = ledger.empty("block offsets", d * d + 1, np.int64)
-        self.offsets[:] = layout.offsets
-        self.strata = ledger.empty("strata", (d, d), np.int64)
+        self.records, self.offsets = lay_out_blocks(
+            problem, context, d, rng, shuffle=solver.shuffle
+        )
+        self.strata = context.ledger.empty("strata", (d, d), np.int64)
         self.counter = np.zeros(8, dtype=np.int64)  # arrivals at barriers
         self.barriers = 0
         self.ratings_per_ns = 0.5 / factors.P.shape[1]  # a slow guess, then measured

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 import param
 
-from mfviz.data.layout import grid
 from mfviz.data.problem import Problem
-from mfviz.kernels.fpsgd import SLOW, RowRates, Scheduler, fpsgd_until
+from mfviz.kernels.fpsgd import Scheduler, fpsgd_until
+from mfviz.kernels.registers import parts_of
+from mfviz.kernels.row_rates import SLOW, WIDEST, RowRates
 from mfviz.solvers.base import Card, Checkpoint, Context, Factors, Solver
+from mfviz.solvers.blocks import lay_out_blocks
 from mfviz.solvers.init import INITS, make_factors, memory_parts
 from mfviz.solvers.stochastic import (
     FREE_NS,
@@ -19,7 +21,6 @@ from mfviz.solvers.stochastic import (
     draw_seed,
     free_run,
     gate_signal,
-    pack,
     weighted_norms,
 )
 from mfviz.telemetry.events import BlockTaken
@@ -63,7 +64,7 @@ class FPSGD(Solver):
         conflicts="None; a worker may have to wait for a free block where the grid is small.",
         cost="About 14 f flops a rating; d² block visits an iteration, d at least 2 T + 1.",
         memory="12 N + 4 (f + 3)(m + n) bytes and the scheduler's small tables.",
-        kernel="kernels.fpsgd: 16-lane vectors, the scheduler in the kernel behind a spin lock.",
+        kernel="kernels.row_rates: a run's row stays in registers; the scheduler is in the kernel.",
     )
 
     lam = param.Number(0.05, bounds=(0.0, 100.0), doc="Regularisation λ, of each rating.")
@@ -84,6 +85,11 @@ class FPSGD(Solver):
     def blocks_a_side(self) -> int:
         """The grid's side d, after LIBMF's rule where none is given."""
         return int(self.grid or 2 * self.workers + 1)
+
+    @property
+    def kernel_rank(self) -> int:
+        """Rank that the kernels are compiled for: they depend on the width of a row."""
+        return min(Factors.width(self.rank), WIDEST + 1)
 
     def supports(self, problem: Problem, backend: str = "cpu") -> str | None:
         """Refuse a grid that cannot keep every worker busy, as LIBMF does."""
@@ -149,13 +155,11 @@ class _Blocks:
     ) -> None:
         self.solver, self.context, self.factors = solver, context, factors
         d, workers, ledger = solver.blocks_a_side, solver.workers, context.ledger
-        within = "row" if problem.n_users > problem.n_items else "col"
-        layout = grid(problem.train, d, d, rng, sort_within=within)
-        self.counts = layout.counts
-        self.records = pack(ledger, layout.u, layout.i, layout.r)
-        self.records["r"] /= np.float32(factors.scale)
-        self.offsets = ledger.empty("block offsets", d * d + 1, np.int64)
-        self.offsets[:] = layout.offsets
+        self.by = "row" if problem.n_users > problem.n_items else "col"
+        self.records, self.offsets = lay_out_blocks(
+            problem, context, d, rng, by=self.by, scale=factors.scale
+        )
+        self.counts = np.diff(self.offsets).reshape(d, d)
         self.GP = ledger.empty("user sums", (problem.n_users, 2), np.float32, part="P", fill=1.0)
         self.GQ = ledger.empty("item sums", (problem.n_items, 2), np.float32, part="Q", fill=1.0)
         tables = ledger.empty("scheduler", 32 + 2 * d + 5 * d * d + 8 * workers, np.int64, fill=0)
@@ -165,6 +169,8 @@ class _Blocks:
         self.signal = gate_signal(context)
         self.most_ns = FREE_NS if workers > 1 else SOLO_NS
         self.first = True
+        width = factors.P.shape[1]
+        self.parts = parts_of(width) if width <= WIDEST else ()
         room = context.spans.rows.shape[1] // 2  # an iteration's spans are read at its end only
         self.most = max(context.chunk, problem.train.nnz // room + 1)
 
@@ -188,10 +194,13 @@ class _Blocks:
     def step(self, worker: int) -> bool:
         """Make one kernel call for a worker; False when no block is left for it."""
         spans, model = self.context.spans, self.factors
+        sides = (model.P, model.Q, self.GP, self.GQ)
+        if self.by == "col":
+            sides = (model.Q, model.P, self.GQ, self.GP)
         visits = fpsgd_until(
             self.records, self.offsets, self.scheduler, worker,
-            self.most, self.most_ns, self.signal,
-            model.P, model.Q, self.GP, self.GQ, self._rates(), spans.rows, spans.fill,
+            self.most, self.most_ns, self.signal, *sides, self._rates(), self.parts,
+            spans.rows, spans.fill,
         )  # fmt: skip
         if visits < 0:
             self.finished[worker] = spans.now_ns()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mfviz.kernels.fpsgd import RowRates, Scheduler, fpsgd_until
+from mfviz.kernels.fpsgd import Scheduler, fpsgd_until
 from mfviz.kernels.order import TRIPLE
+from mfviz.kernels.registers import parts_of
+from mfviz.kernels.row_rates import RowRates
 from mfviz.telemetry.clock import SpanBuffer
 
 LONG = 10**12  # ns
@@ -41,7 +43,7 @@ class Bench:
     def call(self, worker: int, most: int = 10**9, most_ns: int = LONG) -> int:
         return fpsgd_until(
             self.records, self.offsets, self.scheduler, worker, most, most_ns, self.signal,
-            self.P, self.Q, self.GP, self.GQ, RATES, self.spans.rows, self.spans.fill,
+            self.P, self.Q, self.GP, self.GQ, RATES, parts_of(16), self.spans.rows, self.spans.fill,
         )  # fmt: skip
 
     def drained(self) -> list[dict]:

@@ -1,0 +1,256 @@
+"""Four float32 numbers beside each other: what a visit needs of two rows that have two parts each.
+
+In LIBMF's learning-rate rule a row has a *slow* part, its first eight features, and a *fast* part,
+the others. A *four* holds one number of each: the slow and the fast part of one row x, then those
+of another row y. Their arithmetic takes one instruction instead of four, and a four is a quarter
+of a vector of :mod:`mfviz.kernels.simd`, which narrow units of a CPU do at full speed.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic, models, register_model
+
+from mfviz.kernels.simd import LANES, vector
+
+__all__ = [
+    "Four",
+    "fma_four",
+    "four",
+    "halves",
+    "join_pair",
+    "moved",
+    "mul_four",
+    "over_root",
+    "pair_at",
+    "store_pair",
+    "sub_four",
+    "sums",
+]
+
+_INT32 = ir.IntType(32)
+_FLOAT = ir.FloatType()
+_PAIR = ir.VectorType(_FLOAT, 2)
+_FOUR = ir.VectorType(_FLOAT, 4)
+_VECTOR = ir.VectorType(_FLOAT, LANES)
+
+
+class Four(types.Type):
+    """Numba's type of four float32 numbers; it lives in registers and never reaches Python."""
+
+    def __init__(self) -> None:
+        super().__init__(name="float32x4")
+
+
+_four = Four()
+
+
+@register_model(Four)
+class _FourModel(models.PrimitiveModel):
+    def __init__(self, manager, kind) -> None:
+        super().__init__(manager, kind, _FOUR)
+
+
+def _shuffle(builder, a, b, positions):
+    mask = ir.Constant(ir.VectorType(_INT32, len(positions)), list(positions))
+    return builder.shuffle_vector(a, b, mask)
+
+
+def _fma(builder, a, b, c):
+    kind = ir.FunctionType(a.type, [a.type] * 3)
+    name = f"llvm.fmuladd.v{a.type.count}f32"
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), (a, b, c))
+
+
+def _parts(builder, kind, row):
+    return [builder.extract_value(row, at) for at in range(kind.parts)]
+
+
+@intrinsic
+def four(typingctx, a, b, c, d):
+    """Return the four of ``a``, ``b``, ``c`` and ``d``."""
+
+    def codegen(context, builder, signature, args):
+        found = ir.Constant(_FOUR, ir.Undefined)
+        for lane, value in enumerate(args):
+            found = builder.insert_element(found, value, ir.Constant(_INT32, lane))
+        return found
+
+    return _four(types.float32, types.float32, types.float32, types.float32), codegen
+
+
+@intrinsic
+def mul_four(typingctx, a, b):
+    """Return ``a * b``."""
+
+    def codegen(context, builder, signature, args):
+        return builder.fmul(*args)
+
+    return _four(_four, _four), codegen
+
+
+@intrinsic
+def sub_four(typingctx, a, b):
+    """Return ``a - b``."""
+
+    def codegen(context, builder, signature, args):
+        return builder.fsub(*args)
+
+    return _four(_four, _four), codegen
+
+
+@intrinsic
+def fma_four(typingctx, a, b, c):
+    """Return ``a * b + c``."""
+
+    def codegen(context, builder, signature, args):
+        return _fma(builder, *args)
+
+    return _four(_four, _four, _four), codegen
+
+
+@intrinsic
+def over_root(typingctx, a, b):
+    """Return ``a / sqrt(b)``."""
+
+    def codegen(context, builder, signature, args):
+        kind = ir.FunctionType(_FOUR, [_FOUR])
+        root = cgutils.get_or_insert_function(builder.module, kind, "llvm.sqrt.v4f32")
+        return builder.fdiv(args[0], builder.call(root, [args[1]]))
+
+    return _four(_four, _four), codegen
+
+
+@intrinsic
+def pair_at(typingctx, G, row):
+    """Return row ``row`` of a (n, 2) matrix, twice."""
+
+    def codegen(context, builder, signature, args):
+        two = builder.load(_pair_pointer(context, builder, signature.args[0], *args), align=4)
+        return _shuffle(builder, two, two, (0, 1, 0, 1))
+
+    return _four(G, types.intp), codegen
+
+
+@intrinsic
+def join_pair(typingctx, a, G, row):
+    """Return the first two numbers of ``a`` and, behind them, row ``row`` of a (n, 2) matrix."""
+
+    def codegen(context, builder, signature, args):
+        two = builder.load(_pair_pointer(context, builder, signature.args[1], *args[1:]), align=4)
+        wide = _shuffle(builder, two, two, (0, 1, 0, 1))
+        return _shuffle(builder, args[0], wide, (0, 1, 4, 5))
+
+    return _four(_four, G, types.intp), codegen
+
+
+@intrinsic(prefer_literal=True)
+def store_pair(typingctx, G, row, a, first):
+    """Write numbers ``first`` and ``first + 1`` (0 or 2, a constant) to a row of (n, 2)."""
+    if not isinstance(first, types.IntegerLiteral) or first.literal_value not in (0, 2):
+        return None
+    at = int(first.literal_value)
+
+    def codegen(context, builder, signature, args):
+        to = _pair_pointer(context, builder, signature.args[0], *args[:2])
+        builder.store(_shuffle(builder, args[2], args[2], (at, at + 1)), to, align=4)
+        return context.get_dummy_value()
+
+    return types.void(G, types.intp, _four, first), codegen
+
+
+def _pair_pointer(context, builder, kind, value, row):
+    array, first = context.make_array(kind)(context, builder, value), ir.Constant(row.type, 0)
+    at = cgutils.get_item_pointer(context, builder, kind, array, [row, first], wraparound=False)
+    return builder.bitcast(at, _PAIR.as_pointer())
+
+
+@intrinsic(prefer_literal=True)
+def halves(typingctx, a, low, high):
+    """Return a vector with number ``low`` in lanes 0 to 7 and ``high`` in the others.
+
+    Both are constants from 0 to 3.
+    """
+    numbers = [n.literal_value for n in (low, high) if isinstance(n, types.IntegerLiteral)]
+    if len(numbers) < 2 or not all(0 <= n < 4 for n in numbers):
+        return None
+
+    def codegen(context, builder, signature, args):
+        lanes = [numbers[0]] * (LANES // 2) + [numbers[1]] * (LANES // 2)
+        return _shuffle(builder, args[0], args[0], lanes)
+
+    return vector(_four, low, high), codegen
+
+
+# --- rows with two parts ------------------------------------------------------------------------
+
+
+@intrinsic
+def moved(typingctx, keep, keep_fast, a, step, step_fast, b):
+    """Return the row ``keep * a + step * b``; the vectors that end in fast are of parts 1 on."""
+
+    def codegen(context, builder, signature, args):
+        first, others = (args[0], args[3]), (args[1], args[4])
+        kind = signature.args[2]
+        row = ir.Constant(ir.ArrayType(_VECTOR, kind.parts), ir.Undefined)
+        pairs = zip(_parts(builder, kind, args[2]), _parts(builder, kind, args[5]), strict=True)
+        for at, (x, y) in enumerate(pairs):
+            factor, along = others if at else first
+            part = _fma(builder, along, y, builder.fmul(factor, x))
+            row = builder.insert_value(row, part, at)
+        return row
+
+    return a(vector, vector, a, vector, vector, a), codegen
+
+
+@intrinsic
+def sums(typingctx, x, y):
+    """Return the dot products of two rows with each other and with themselves, by parts.
+
+    Returns
+    -------
+    D, N, M, dot : fours
+        ``D = (x.y slow, x.y fast)`` twice; ``N = (x.x slow, x.x fast, y.y slow, y.y fast)``; M is
+        N with x and y exchanged; ``dot`` is ``x.y`` four times.
+
+    Notes
+    -----
+    The fast sums are those of the whole rows less the slow ones.
+    """
+
+    def codegen(context, builder, signature, args):
+        a, b = _parts(builder, x, args[0]), _parts(builder, y, args[1])
+        even, odd = (0, 2, 8, 10, 4, 6, 12, 14), (1, 3, 9, 11, 5, 7, 13, 15)
+
+        def fold(one, other):
+            return builder.fadd(
+                _shuffle(builder, one, other, even), _shuffle(builder, one, other, odd)
+            )
+
+        xy, xx, yy = _partial(builder, a, b), _partial(builder, a, a), _partial(builder, b, b)
+        both = fold(fold(xy, xx), fold(yy, yy))  # slow xy xx yy yy, then the same of whole rows
+        slow, whole = (_shuffle(builder, both, both, range(at, at + 4)) for at in (0, 4))
+        fast = builder.fsub(whole, slow)
+        found = [_shuffle(builder, slow, fast, at) for at in ((0, 4) * 2, (1, 5, 2, 6))]
+        found.append(_shuffle(builder, slow, fast, (2, 6, 1, 5)))
+        found.append(_shuffle(builder, whole, whole, (0,) * 4))
+        return context.make_tuple(builder, signature.return_type, found)
+
+    return types.UniTuple(_four, 4)(x, x), codegen
+
+
+def _partial(builder, a, b):
+    """Return eight lanes: four to be summed for the slow part, four for the whole dot product."""
+    first = builder.fmul(a[0], b[0])
+    lanes: list = [first, None]  # two sums, so that additions do not wait for each other
+    for at in range(1, len(a)):
+        old = lanes[at % 2]
+        product = _fma(builder, a[at], b[at], old) if old else builder.fmul(a[at], b[at])
+        lanes[at % 2] = product
+    total = builder.fadd(*lanes) if lanes[1] else first
+    low, high = range(8), range(8, 16)
+    whole = builder.fadd(_shuffle(builder, total, total, low), _shuffle(builder, total, total, high))
+    slow = _shuffle(builder, first, first, low)
+    near, far = (0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15)
+    return builder.fadd(_shuffle(builder, slow, whole, near), _shuffle(builder, slow, whole, far))
