@@ -237,7 +237,7 @@ def sums(typingctx, x, y):
         found.append(_shuffle(builder, whole, whole, (0,) * 4))
         return context.make_tuple(builder, signature.return_type, found)
 
-    return types.UniTuple(_four, 4)(x, x), codegen
+    return types.containers.UniTuple(_four, 4)(x, x), codegen
 
 
 def _partial(builder, a, b):
@@ -250,7 +250,9 @@ def _partial(builder, a, b):
         lanes[at % 2] = product
     total = builder.fadd(*lanes) if lanes[1] else first
     low, high = range(8), range(8, 16)
-    whole = builder.fadd(_shuffle(builder, total, total, low), _shuffle(builder, total, total, high))
+    whole = builder.fadd(
+        _shuffle(builder, total, total, low), _shuffle(builder, total, total, high)
+    )
     slow = _shuffle(builder, first, first, low)
     near, far = (0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15)
     return builder.fadd(_shuffle(builder, slow, whole, near), _shuffle(builder, slow, whole, far))

@@ -21,10 +21,9 @@ from numba.extending import overload
 
 from mfviz.kernels import fours, registers, simd
 
-__all__ = ["SLOW", "WIDEST", "RowRates", "visit_block"]
+__all__ = ["SLOW", "RowRates", "visit_block"]
 
 SLOW = 8  # features that have a sum of their own, the only ones trained in the first iteration
-WIDEST = 256  # columns; wider rows are not kept in registers
 _AHEAD = 8  # ratings whose rows are asked for before they are needed
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 

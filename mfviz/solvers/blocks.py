@@ -71,17 +71,20 @@ def lay_out_blocks(
             starts[w], by == "col", records,
         )  # fmt: skip
 
-    def order(w: int) -> None:
-        places = np.empty((problem.n_users if by == "row" else problem.n_items) + 1, np.int64)
-        scratch = np.empty(int(np.diff(offsets).max()), TRIPLE)
-        for block in range(w, d * d, T):
-            order_block(records, offsets[block], offsets[block + 1], places, scratch)
-
     crew.run(count)
     offsets[0] = 0
     np.cumsum(starts.sum(axis=0), out=offsets[1:])
     starts[:] = offsets[:-1] + np.cumsum(starts, axis=0) - starts
     crew.run(place)
     if by:
-        crew.run(order)
+        rows_of_u = problem.n_users if by == "row" else problem.n_items
+        crew.run(lambda w: _order(records, offsets, rows_of_u, w, T))
     return records, offsets
+
+
+def _order(records: Records, offsets: Int64, rows: int, worker: int, workers: int) -> None:
+    """Order every ``workers``-th block by the field ``u``, which has so many values."""
+    places = np.empty(rows + 1, dtype=np.int64)
+    scratch = np.empty(int(np.diff(offsets).max()), dtype=TRIPLE)
+    for block in range(worker, len(offsets) - 1, workers):
+        order_block(records, offsets[block], offsets[block + 1], places, scratch)

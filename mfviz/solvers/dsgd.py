@@ -42,6 +42,7 @@ class DSGD(BiasedSolver):
     """
 
     key = "dsgd"
+    rows_in_registers = True
     title = "DSGD"
     paper = (
         "Gemulla, Nijkamp, Haas, Sismanis: Large-scale matrix factorization with distributed "
@@ -59,7 +60,7 @@ class DSGD(BiasedSolver):
         conflicts="None while the barrier is on; unequal blocks cost waiting instead.",
         cost="8 f flops a rating; time is the sum over strata of the slowest worker's ratings.",
         memory="12 N + 4 (f + 1)(m + n) bytes and 16 d² for grid and schedule.",
-        kernel="kernels.strata: the compiled loop of sgd on blocks, barriers inside the kernel.",
+        kernel="kernels.strata: the loop of sgd, rows in registers, on blocks; barriers inside.",
     )
 
     grid = param.Integer(8, bounds=(1, 256), doc="Blocks along each side, d; d strata an epoch.")

@@ -9,8 +9,10 @@ import param
 
 from mfviz.data.problem import Problem
 from mfviz.kernels.fpsgd import Scheduler, fpsgd_until
+from mfviz.kernels.metrics import squared_deviation_slices
 from mfviz.kernels.registers import parts_of
-from mfviz.kernels.row_rates import SLOW, WIDEST, RowRates
+from mfviz.kernels.row_rates import SLOW, RowRates
+from mfviz.kernels.sgd import WIDEST
 from mfviz.solvers.base import Card, Checkpoint, Context, Factors, Solver
 from mfviz.solvers.blocks import lay_out_blocks
 from mfviz.solvers.init import INITS, make_factors, memory_parts
@@ -64,7 +66,7 @@ class FPSGD(Solver):
         conflicts="None; a worker may have to wait for a free block where the grid is small.",
         cost="About 14 f flops a rating; d² block visits an iteration, d at least 2 T + 1.",
         memory="12 N + 4 (f + 3)(m + n) bytes and the scheduler's small tables.",
-        kernel="kernels.row_rates: a run's row stays in registers; the scheduler is in the kernel.",
+        kernel="kernels.row_rates: a run's row stays in registers; scheduler in the kernel.",
     )
 
     lam = param.Number(0.05, bounds=(0.0, 100.0), doc="Regularisation λ, of each rating.")
@@ -128,7 +130,9 @@ class FPSGD(Solver):
         """Train; see :meth:`mfviz.solvers.base.Solver.iterate`."""
         init_rng, layout_rng, order_rng = context.rng.spawn(3)
         context.names = NAMES
-        factors = make_factors(self, problem, context, init_rng, scale=_deviation(problem))
+        factors = make_factors(
+            self, problem, context, init_rng, scale=_deviation(problem, context)
+        )
         blocks = _Blocks(self, problem, context, factors, layout_rng, draw_seed(order_rng))
         yield Checkpoint("epoch", 0, 0)
 
@@ -233,12 +237,17 @@ class _Blocks:
         )
 
 
-def _deviation(problem: Problem) -> float:
+def _deviation(problem: Problem, context: Context) -> float:
     """Return the standard deviation of the ratings; 1 for ratings that are all alike.
 
     LIBMF takes 1e-4 there, which makes ratings of 3 into 30 000 and diverges.
     """
-    s = float(problem.train.r.std(dtype=np.float64))
+    train, crew = problem.train, context.crew
+    bounds = np.append(np.arange(0, train.nnz, 1 << 18), train.nnz)
+    sums = np.zeros(len(bounds) - 1)
+    mean = train.mean
+    crew.run(lambda w: squared_deviation_slices(train.r, mean, bounds, sums, w, crew.workers))
+    s = float(np.sqrt(np.cumsum(sums)[-1] / train.nnz))
     return s if s > 1e-4 else 1.0
 
 

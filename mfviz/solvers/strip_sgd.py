@@ -11,8 +11,6 @@ import numpy.typing as npt
 import param
 
 from mfviz.data.problem import Problem
-from mfviz.kernels.registers import parts_of
-from mfviz.kernels.runs import WIDEST
 from mfviz.kernels.strip_layout import count, count_runs, deal, place
 from mfviz.kernels.strips import OF_ALL, Model, Strips, run_rounds
 from mfviz.solvers.base import Card, Checkpoint, Context, Factors
@@ -49,6 +47,7 @@ class StripSGD(BiasedSolver):
     """
 
     key = "strip_sgd"
+    rows_in_registers = True
     title = "Strip SGD"
     paper = (
         "mfviz's own; orders as in Zhuang et al. 2013 (blocks by user) and Gemulla et al. 2011 "
@@ -103,11 +102,6 @@ class StripSGD(BiasedSolver):
             )
         )  # fmt: skip
 
-    @property
-    def kernel_rank(self) -> int:
-        """Rank that the kernels are compiled for: they depend on the width of a row."""
-        return min(Factors.width(self.rank), WIDEST + 1)
-
     def iterate(self, problem: Problem, context: Context) -> Iterator[Checkpoint]:
         """Train; see :meth:`mfviz.solvers.base.Solver.iterate`."""
         init_rng, layout_rng, order_rng = context.rng.spawn(3)
@@ -149,7 +143,6 @@ class _Rounds:
         self.model = Model(factors.P, factors.Q, factors.bu, factors.bi)
         self.factors = factors
         width = factors.P.shape[1]
-        self.parts = parts_of(width) if width <= WIDEST else ()
         self.strips = self._lay_out(problem)
         self.loads = self._loads()
         self.cursors = np.zeros((self.workers, 8), dtype=np.int64)
@@ -196,7 +189,7 @@ class _Rounds:
         def task(worker: int) -> None:
             run_rounds(
                 self.strips, first, last, until, seed, self.cursors, self.counter, passed, worker,
-                self.model, rates, self.parts, spans.rows, spans.fill,
+                self.model, rates, spans.rows, spans.fill,
             )  # fmt: skip
 
         if self.workers == 1:

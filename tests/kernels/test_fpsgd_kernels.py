@@ -43,7 +43,8 @@ class Bench:
     def call(self, worker: int, most: int = 10**9, most_ns: int = LONG) -> int:
         return fpsgd_until(
             self.records, self.offsets, self.scheduler, worker, most, most_ns, self.signal,
-            self.P, self.Q, self.GP, self.GQ, RATES, parts_of(16), self.spans.rows, self.spans.fill,
+            self.P, self.Q, self.GP, self.GQ, RATES, parts_of(16),
+            self.spans.rows, self.spans.fill,
         )  # fmt: skip
 
     def drained(self) -> list[dict]:

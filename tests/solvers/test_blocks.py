@@ -1,4 +1,4 @@
-"""Blocks laid out by the crew are those of the plain grid, for any crew and any order of source."""
+"""Blocks laid out by the crew are those of the plain grid, whatever the crew and the source."""
 
 from __future__ import annotations
 
