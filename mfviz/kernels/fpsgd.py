@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from mfviz.kernels import simd, spans
+from mfviz.kernels import simd, spans, waits
 from mfviz.kernels.order import random_bits
 from mfviz.kernels.row_rates import visit_block
 
@@ -69,7 +69,7 @@ def _fraction(s):
 @numba.njit(nogil=True, cache=True)
 def _take(s, worker):
     """Give the worker the free block with the least key; return it, or why there is none."""
-    simd.lock(s.shared, LOCK)
+    waits.lock(s.shared, LOCK)
     d = s.keys.shape[0]
     best = np.int64(NONE_LEFT)
     if s.shared[TAKEN] < s.choices.shape[0]:
@@ -88,19 +88,19 @@ def _take(s, worker):
         at = s.shared[TAKEN]
         s.choices[at, 0], s.choices[at, 1], s.choices[at, 2] = row, col, worker
         s.shared[TAKEN] = at + 1
-    simd.unlock(s.shared, LOCK)
+    waits.unlock(s.shared, LOCK)
     return best
 
 
 @numba.njit(nogil=True, cache=True)
 def _release(s, block):
     """Give a block back; its key becomes its count plus a new fraction."""
-    simd.lock(s.shared, LOCK)
+    waits.lock(s.shared, LOCK)
     d = s.keys.shape[0]
     row, col = block // d, block % d
     s.keys[row, col] = s.counts[row, col] + _fraction(s)
     s.busy[0, row] = s.busy[1, col] = 0
-    simd.unlock(s.shared, LOCK)
+    waits.unlock(s.shared, LOCK)
     simd.atomic_add(s.shared, RELEASED, 1)
 
 
@@ -177,10 +177,7 @@ def _await_release(shared, released, until, signal):
         and simd.atomic_load(signal, 0) == 0
     ):
         tries += 1
-        if tries < 200:
-            simd.pause()
-        else:
-            simd.yield_cpu()
+        waits.relax(tries)
         now = simd.clock_ns()
     return now
 

@@ -13,6 +13,7 @@ from mfviz.data.problem import Problem
 from mfviz.kernels.strata import run_steps, shuffle_blocks
 from mfviz.solvers.base import Card, Checkpoint, Context, Factors
 from mfviz.solvers.blocks import lay_out_blocks
+from mfviz.solvers.budget import Budget
 from mfviz.solvers.schedules import SCHEDULES
 from mfviz.solvers.stochastic import SOLO_NS, BiasedSolver, draw_seed
 from mfviz.telemetry.memory import MemoryModel, MemoryPart
@@ -156,7 +157,7 @@ class _Blocks:
         self.strata = context.ledger.empty("strata", (d, d), np.int64)
         self.counter = np.zeros(8, dtype=np.int64)  # arrivals at barriers
         self.barriers = 0
-        self.ratings_per_ns = 0.5 / factors.P.shape[1]  # a slow guess, then measured
+        self.budget = Budget(0.5 / factors.P.shape[1])
 
     def shuffle(self, seed: np.uint64) -> None:
         """Shuffle each block in place."""
@@ -165,7 +166,7 @@ class _Blocks:
 
     def run(self, seed: np.uint64, factor: float) -> Iterator[tuple[str, int]]:
         """Visit all ratings once; yield at safe points what kind they are, and ratings visited."""
-        budget = int(min(self.context.chunk, max(1.0, self.ratings_per_ns * SOLO_NS)))
+        budget = min(self.context.chunk, self.budget.ratings(SOLO_NS))
         steps, visits = self._steps(budget)
         first = 0
         while first < len(steps):
@@ -175,8 +176,7 @@ class _Blocks:
                 last += 1
             begin = time.monotonic_ns()
             self._call(steps, first, last, seed, factor)
-            if total > 10_000:
-                self.ratings_per_ns = total / (time.monotonic_ns() - begin)
+            self.budget.learn(total, begin)
             yield ("stratum" if steps[last - 1, 5] else "chunk"), total
             first = last
 

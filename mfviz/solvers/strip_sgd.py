@@ -14,6 +14,7 @@ from mfviz.data.problem import Problem
 from mfviz.kernels.strip_layout import count, count_runs, deal, place
 from mfviz.kernels.strips import OF_ALL, Model, Strips, run_rounds
 from mfviz.solvers.base import Card, Checkpoint, Context, Factors
+from mfviz.solvers.budget import Budget
 from mfviz.solvers.dsgd import stratum_schedule
 from mfviz.solvers.init import memory_parts
 from mfviz.solvers.stochastic import SOLO_NS, BiasedSolver, draw_seed
@@ -148,7 +149,7 @@ class _Rounds:
         self.cursors = np.zeros((self.workers, 8), dtype=np.int64)
         self.counter = np.zeros(8, dtype=np.int64)  # arrivals at barriers
         self.barriers = 0
-        self.ratings_per_ns = 2.0 / width  # a guess, then measured
+        self.budget = Budget(2.0 * self.workers / width)
 
     def begin(self, layout_rng: np.random.Generator, order_rng: np.random.Generator) -> np.uint64:
         """Draw the order of an epoch; return the seed of the order of users."""
@@ -163,7 +164,7 @@ class _Rounds:
         loads = self.loads[np.arange(self.workers), self.strips.schedule].max(axis=1)
         first, until = 0, 0
         while first < self.workers:
-            budget = int(min(self.context.chunk, self.ratings_per_ns * SOLO_NS * self.workers))
+            budget = min(self.context.chunk, self.budget.ratings(SOLO_NS))
             left, last = max(1, budget // self.workers), first
             while last < self.workers and loads[last] - until <= left:
                 left -= int(loads[last]) - until
@@ -172,9 +173,7 @@ class _Rounds:
             before, begin = self._visited(), time.monotonic_ns()
             self._call(first, last, until, seed, factor)
             visits = self._visited() - before
-            if visits > 10_000:
-                spent = time.monotonic_ns() - begin
-                self.ratings_per_ns = visits / spent / self.workers
+            self.budget.learn(visits, begin)
             first, seed = last, np.uint64(0)
             if visits:  # none where the last groups went beyond what was asked for
                 yield before + visits
