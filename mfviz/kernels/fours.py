@@ -229,8 +229,8 @@ def sums(typingctx, x, y):
             )
 
         xy, xx, yy = _partial(builder, a, b), _partial(builder, a, a), _partial(builder, b, b)
-        both = fold(fold(xy, xx), fold(yy, yy))  # slow xy xx yy yy, then the same of whole rows
-        slow, whole = (_shuffle(builder, both, both, range(at, at + 4)) for at in (0, 4))
+        both = fold(fold(xy, xx), fold(yy, yy))  # xy xx yy yy of whole rows, then slow
+        whole, slow = (_shuffle(builder, both, both, range(at, at + 4)) for at in (0, 4))
         fast = builder.fsub(whole, slow)
         found = [_shuffle(builder, slow, fast, at) for at in ((0, 4) * 2, (1, 5, 2, 6))]
         found.append(_shuffle(builder, slow, fast, (2, 6, 1, 5)))
@@ -241,7 +241,7 @@ def sums(typingctx, x, y):
 
 
 def _partial(builder, a, b):
-    """Return eight lanes: four to be summed for the slow part, four for the whole dot product."""
+    """Return eight lanes: four to be summed for the whole dot product, four for the slow part."""
     first = builder.fmul(a[0], b[0])
     lanes: list = [first, None]  # two sums, so that additions do not wait for each other
     for at in range(1, len(a)):
@@ -255,4 +255,4 @@ def _partial(builder, a, b):
     )
     slow = _shuffle(builder, first, first, low)
     near, far = (0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15)
-    return builder.fadd(_shuffle(builder, slow, whole, near), _shuffle(builder, slow, whole, far))
+    return builder.fadd(_shuffle(builder, whole, slow, near), _shuffle(builder, whole, slow, far))

@@ -93,7 +93,7 @@ def _in_registers(ratings, start, stop, X, Y, GX, GY, rates, parts):
         while t < stop and ratings[t].u == u:
             i, r = ratings[t].i, ratings[t].r
             if t + _AHEAD < stop:
-                _ask_for(ratings, t + _AHEAD, u, X, Y)
+                _ask_for(ratings, t + _AHEAD, u, X, Y, GY)
             y, G = registers.load_row(Y, i, parts), fours.join_pair(G, GY, i)
             D, N, M, dot = fours.sums(x, y)
             rate = fours.over_root(lr, G)
@@ -116,9 +116,10 @@ def _in_registers(ratings, start, stop, X, Y, GX, GY, rates, parts):
 
 
 @numba.njit(nogil=True, inline="always")
-def _ask_for(ratings, t, u, X, Y):
+def _ask_for(ratings, t, u, X, Y, GY):
     """Prefetch the rows of a rating; X[u] is in registers."""
     ahead = ratings[t]
+    simd.prefetch(GY, ahead.i, 0)
     for k in range(0, Y.shape[1], simd.LANES):
         simd.prefetch(Y, ahead.i, k)
     if ahead.u != u:
@@ -130,7 +131,7 @@ def _in_memory(ratings, start, stop, X, Y, GX, GY, rates, parts):
     for t in range(start, stop):
         u, i, r = ratings[t].u, ratings[t].i, ratings[t].r
         if t + _AHEAD < stop:
-            _ask_for(ratings, t + _AHEAD, u, X, Y)
+            _ask_for(ratings, t + _AHEAD, u, X, Y, GY)
         _visit(u, i, r, X, Y, GX, GY, rates)
 
 
