@@ -16,24 +16,26 @@ from mfviz.kernels.simd import LANES, vector
 
 __all__ = [
     "Four",
+    "back",
+    "dots",
+    "exchange",
     "fma_four",
     "four",
+    "front",
     "halves",
-    "join_pair",
+    "load_four",
     "moved",
     "mul_four",
     "over_root",
-    "pair_at",
-    "store_pair",
+    "store_four",
     "sub_four",
-    "sums",
 ]
 
 _INT32 = ir.IntType(32)
 _FLOAT = ir.FloatType()
-_PAIR = ir.VectorType(_FLOAT, 2)
 _FOUR = ir.VectorType(_FLOAT, 4)
 _VECTOR = ir.VectorType(_FLOAT, LANES)
+_PAIRS_EVEN, _PAIRS_ODD = (0, 2, 0, 2, 4, 6, 4, 6), (1, 3, 1, 3, 5, 7, 5, 7)
 
 
 class Four(types.Type):
@@ -123,47 +125,62 @@ def over_root(typingctx, a, b):
 
 
 @intrinsic
-def pair_at(typingctx, G, row):
-    """Return row ``row`` of a (n, 2) matrix, twice."""
+def load_four(typingctx, A, row):
+    """Return row ``row`` of a float32 matrix of four columns."""
 
     def codegen(context, builder, signature, args):
-        two = builder.load(_pair_pointer(context, builder, signature.args[0], *args), align=4)
-        return _shuffle(builder, two, two, (0, 1, 0, 1))
+        at = _four_pointer(context, builder, signature.args[0], *args)
+        return builder.load(at, align=4)
 
-    return _four(G, types.intp), codegen
+    return _four(A, types.intp), codegen
 
 
 @intrinsic
-def join_pair(typingctx, a, G, row):
-    """Return the first two numbers of ``a`` and, behind them, row ``row`` of a (n, 2) matrix."""
+def store_four(typingctx, A, row, a):
+    """Write row ``row`` of a float32 matrix of four columns."""
 
     def codegen(context, builder, signature, args):
-        two = builder.load(_pair_pointer(context, builder, signature.args[1], *args[1:]), align=4)
-        wide = _shuffle(builder, two, two, (0, 1, 0, 1))
-        return _shuffle(builder, args[0], wide, (0, 1, 4, 5))
-
-    return _four(_four, G, types.intp), codegen
-
-
-@intrinsic(prefer_literal=True)
-def store_pair(typingctx, G, row, a, first):
-    """Write numbers ``first`` and ``first + 1`` (0 or 2, a constant) to a row of (n, 2)."""
-    if not isinstance(first, types.IntegerLiteral) or first.literal_value not in (0, 2):
-        return None
-    at = int(first.literal_value)
-
-    def codegen(context, builder, signature, args):
-        to = _pair_pointer(context, builder, signature.args[0], *args[:2])
-        builder.store(_shuffle(builder, args[2], args[2], (at, at + 1)), to, align=4)
+        at = _four_pointer(context, builder, signature.args[0], *args[:2])
+        builder.store(args[2], at, align=4)
         return context.get_dummy_value()
 
-    return types.void(G, types.intp, _four, first), codegen
+    return types.void(A, types.intp, _four), codegen
 
 
-def _pair_pointer(context, builder, kind, value, row):
+def _four_pointer(context, builder, kind, value, row):
     array, first = context.make_array(kind)(context, builder, value), ir.Constant(row.type, 0)
     at = cgutils.get_item_pointer(context, builder, kind, array, [row, first], wraparound=False)
-    return builder.bitcast(at, _PAIR.as_pointer())
+    return builder.bitcast(at, _FOUR.as_pointer())
+
+
+@intrinsic
+def front(typingctx, a, b):
+    """Return the first two numbers of ``a``, then those of ``b``."""
+
+    def codegen(context, builder, signature, args):
+        return _shuffle(builder, *args, (0, 1, 4, 5))
+
+    return _four(_four, _four), codegen
+
+
+@intrinsic
+def back(typingctx, a, b):
+    """Return the last two numbers of ``a``, then those of ``b``."""
+
+    def codegen(context, builder, signature, args):
+        return _shuffle(builder, *args, (2, 3, 6, 7))
+
+    return _four(_four, _four), codegen
+
+
+@intrinsic
+def exchange(typingctx, a):
+    """Return the last two numbers of ``a``, then its first two."""
+
+    def codegen(context, builder, signature, args):
+        return _shuffle(builder, args[0], args[0], (2, 3, 0, 1))
+
+    return _four(_four), codegen
 
 
 @intrinsic(prefer_literal=True)
@@ -205,39 +222,30 @@ def moved(typingctx, keep, keep_fast, a, step, step_fast, b):
 
 
 @intrinsic
-def sums(typingctx, x, y):
-    """Return the dot products of two rows with each other and with themselves, by parts.
+def dots(typingctx, x, y):
+    """Return the dot product of two rows, by parts and whole.
 
     Returns
     -------
-    D, N, M, dot : fours
-        ``D = (x.y slow, x.y fast)`` twice; ``N = (x.x slow, x.x fast, y.y slow, y.y fast)``; M is
-        N with x and y exchanged; ``dot`` is ``x.y`` four times.
+    two fours
+        ``(slow, fast, slow, fast)``, and the whole product four times.
 
     Notes
     -----
-    The fast sums are those of the whole rows less the slow ones.
+    The fast sum is that of the whole rows less the slow one.
     """
 
     def codegen(context, builder, signature, args):
-        a, b = _parts(builder, x, args[0]), _parts(builder, y, args[1])
-        even, odd = (0, 2, 8, 10, 4, 6, 12, 14), (1, 3, 9, 11, 5, 7, 13, 15)
-
-        def fold(one, other):
-            return builder.fadd(
-                _shuffle(builder, one, other, even), _shuffle(builder, one, other, odd)
+        both = _partial(builder, _parts(builder, x, args[0]), _parts(builder, y, args[1]))
+        for even, odd in ((_PAIRS_EVEN, _PAIRS_ODD), ((0,) * 4 + (4,) * 4, (1,) * 4 + (5,) * 4)):
+            both = builder.fadd(
+                _shuffle(builder, both, both, even), _shuffle(builder, both, both, odd)
             )
-
-        xy, xx, yy = _partial(builder, a, b), _partial(builder, a, a), _partial(builder, b, b)
-        both = fold(fold(xy, xx), fold(yy, yy))  # xy xx yy yy of whole rows, then slow
         whole, slow = (_shuffle(builder, both, both, range(at, at + 4)) for at in (0, 4))
-        fast = builder.fsub(whole, slow)
-        found = [_shuffle(builder, slow, fast, at) for at in ((0, 4) * 2, (1, 5, 2, 6))]
-        found.append(_shuffle(builder, slow, fast, (2, 6, 1, 5)))
-        found.append(_shuffle(builder, whole, whole, (0,) * 4))
-        return context.make_tuple(builder, signature.return_type, found)
+        parts = _shuffle(builder, slow, builder.fsub(whole, slow), (0, 4, 0, 4))
+        return context.make_tuple(builder, signature.return_type, [parts, whole])
 
-    return types.containers.UniTuple(_four, 4)(x, x), codegen
+    return types.containers.UniTuple(_four, 2)(x, x), codegen
 
 
 def _partial(builder, a, b):

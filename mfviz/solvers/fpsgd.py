@@ -11,7 +11,7 @@ from mfviz.data.problem import Problem
 from mfviz.kernels.fpsgd import Scheduler, fpsgd_until
 from mfviz.kernels.metrics import squared_deviation_slices
 from mfviz.kernels.registers import parts_of
-from mfviz.kernels.row_rates import SLOW, RowRates
+from mfviz.kernels.row_rates import SLOW, RowRates, measure_norms
 from mfviz.kernels.sgd import WIDEST
 from mfviz.solvers.base import Card, Checkpoint, Context, Factors, Solver
 from mfviz.solvers.blocks import lay_out_blocks
@@ -43,7 +43,7 @@ class FPSGD(Solver):
     first eight features only. Ratings are divided by their standard deviation s, and λ with them.
 
     Memory: 12 N for the ratings in the order of blocks, 4 (f + 1)(m + n) for the factors and the
-    (empty) biases, 8 (m + n) for the sums G, and the tables of the scheduler.
+    (empty) biases, 16 (m + n) for the sums G and norms, and the tables of the scheduler.
 
     Reproducibility: exact with one worker. With several, which worker is ready first decides: the
     schedule is recorded (one ``block-taken`` event each), and replaying it gives the same bits.
@@ -64,8 +64,8 @@ class FPSGD(Solver):
         parallel="Free blocks of a grid: busy ones share no row block and no column block.",
         synchronises="A short lock at each choice of a block; all pause after d² blocks.",
         conflicts="None; a worker may have to wait for a free block where the grid is small.",
-        cost="About 14 f flops a rating; d² block visits an iteration, d at least 2 T + 1.",
-        memory="12 N + 4 (f + 3)(m + n) bytes and the scheduler's small tables.",
+        cost="About 8 f flops a rating; d² block visits an iteration, d at least 2 T + 1.",
+        memory="12 N + 4 (f + 5)(m + n) bytes and the scheduler's small tables.",
         kernel="kernels.row_rates: a run's row stays in registers; scheduler in the kernel.",
     )
 
@@ -114,8 +114,8 @@ class FPSGD(Solver):
             (
                 MemoryPart("ratings", "ratings by user", "host", "12 N", 12 * nnz),
                 *memory_parts(n_users, n_items, self.rank),
-                MemoryPart("user sums", "P", "host", "8 m", 8 * n_users),
-                MemoryPart("item sums", "Q", "host", "8 n", 8 * n_items),
+                MemoryPart("user sums", "P", "host", "16 m", 16 * n_users),
+                MemoryPart("item sums", "Q", "host", "16 n", 16 * n_items),
                 MemoryPart("block offsets", "workspace", "host", "8 (d² + 1)", 8 * (d * d + 1)),
                 MemoryPart("scheduler", "workspace", "host", "8 (32 + 2 d + 5 d² + 8 T)", tables),
             )
@@ -164,8 +164,8 @@ class _Blocks:
             problem, context, d, rng, by=self.by, scale=factors.scale
         )
         self.counts = np.diff(self.offsets).reshape(d, d)
-        self.GP = ledger.empty("user sums", (problem.n_users, 2), np.float32, part="P", fill=1.0)
-        self.GQ = ledger.empty("item sums", (problem.n_items, 2), np.float32, part="Q", fill=1.0)
+        self.GP = ledger.empty("user sums", (problem.n_users, 4), np.float32, part="P", fill=1.0)
+        self.GQ = ledger.empty("item sums", (problem.n_items, 4), np.float32, part="Q", fill=1.0)
         tables = ledger.empty("scheduler", 32 + 2 * d + 5 * d * d + 8 * workers, np.int64, fill=0)
         self.scheduler = _scheduler(tables, d, workers, seed)
         self.visited = np.zeros(workers, dtype=np.int64)
@@ -194,6 +194,9 @@ class _Blocks:
         self.scheduler.shared[8] = 0
         self.finished[:] = 0
         self.first = epoch == 1
+        crew, model = self.context.crew, self.factors
+        for A, G in ((model.P, self.GP), (model.Q, self.GQ)):
+            crew.run(lambda w, A=A, G=G: measure_norms(A, G, w, crew.workers))  # type: ignore[misc]
 
     def step(self, worker: int) -> bool:
         """Make one kernel call for a worker; False when no block is left for it."""

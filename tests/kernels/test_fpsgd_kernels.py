@@ -36,7 +36,7 @@ class Bench:
             held=np.full((2, 8), -1, np.int64),
         )
         self.P, self.Q = (rng.random((d, 16), dtype=np.float32) for _ in range(2))
-        self.GP, self.GQ = (np.ones((d, 2), np.float32) for _ in range(2))
+        self.GP, self.GQ = (np.ones((d, 4), np.float32) for _ in range(2))
         self.spans = SpanBuffer.make(2)
         self.signal = np.zeros(8, np.int64)
 
