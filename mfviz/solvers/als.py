@@ -15,7 +15,8 @@ from mfviz.backends.host import cpu_count
 from mfviz.data.problem import Problem
 from mfviz.kernels.als import BLOCK, solve_rows
 from mfviz.kernels.bias import centre_rows
-from mfviz.kernels.cg import approach_rows
+from mfviz.kernels.cg import WIDEST, approach_rows
+from mfviz.kernels.registers import parts_of
 from mfviz.solvers.alternating import AlternatingSolver
 from mfviz.solvers.base import Card, Checkpoint, Context, Factors
 from mfviz.solvers.init import memory_parts
@@ -78,7 +79,7 @@ class ALS(AlternatingSolver):
         conflicts="None: a row has one writer, and the other side is only read.",
         cost="2 N f² + (m + n) f³ / 3 flops a sweep: quadratic in the rank, then cubic.",
         memory="Ratings twice (by user and by item), the factors, and one f × f matrix a worker.",
-        kernel="Gram matrices from 8 × 16 register tiles in float32, blocked float64 Cholesky.",
+        kernel="Gram: 8 × 16 register tiles, float32; Cholesky in blocks and cg in rows, float64.",
     )
 
     epochs = param.Integer(15, bounds=(1, 10_000), doc="Sweeps over both sides.")
@@ -97,6 +98,11 @@ class ALS(AlternatingSolver):
     simultaneous = param.Boolean(
         False, doc="Solve both sides from old values at once, to see why ALS must alternate."
     )
+
+    @property
+    def kernel_rank(self) -> int:
+        """Rank to compile the kernels at: those of cg depend on the width of a row."""
+        return min(Factors.width(self.rank), WIDEST + 1) if self.solve == "cg" else 32
 
     def memory(self, n_users: int, n_items: int, nnz: int, backend: str = "cpu") -> MemoryModel:
         """Predict what :meth:`iterate` will hold for ``nnz`` training ratings."""
@@ -182,6 +188,7 @@ class _Workspace:
 
         self.solver, self.context = solver, context
         exact = solver.solve == "cholesky"
+        self.parts = parts_of(f) if f <= WIDEST else ()
         self.vectors = take("row systems: b", (workers, 2 if exact else 4, f), np.float64)
         if exact:
             self.systems = take("row systems: A", (workers, f * f), np.float64)
@@ -225,7 +232,7 @@ class _Workspace:
             vectors = self.vectors[worker]
             if solver.solve == "cg":
                 steps, tolerance = solver.cg_steps, float(solver.cg_tolerance)
-                approach_rows(*system, weighted, steps, tolerance, vectors, *lane)
+                approach_rows(*system, weighted, steps, tolerance, vectors, self.parts, *lane)
             else:
                 A, packed = self.systems[worker], self.packed[worker]
                 solve_rows(*system, weighted, A, vectors, packed, *lane)

@@ -14,6 +14,7 @@ from mfviz.kernels.bias import Biases, step_rows
 from mfviz.kernels.ccdpp import Order, refresh, rewind, run_passes, subtract_model
 from mfviz.solvers.alternating import AlternatingSolver
 from mfviz.solvers.base import Card, Checkpoint, Context
+from mfviz.solvers.budget import Budget
 from mfviz.solvers.init import memory_parts
 from mfviz.solvers.sides import (
     CALL_NS,
@@ -165,7 +166,7 @@ class _Passes:
         self.barriers = 0
         self.pending = self.before = -1
         self.best_gain, self.untouched = 0.0, True
-        self.ratings_per_ns = 1e-2  # a guess, then measured
+        self.budget = Budget(1e-2)
 
     @property
     def visits(self) -> int:
@@ -247,7 +248,7 @@ class _Passes:
 
     def _pieces(self) -> list[list[tuple[int, int]]]:
         """Cut each side into whole rows of no more ratings than lie between two checkpoints."""
-        most = min(self.context.chunk, max(1, int(self.ratings_per_ns * CALL_NS)))
+        most = min(self.context.chunk, self.budget.ratings(CALL_NS))
         found = []
         for order in self.orders:
             low, pieces = 0, []
@@ -272,7 +273,7 @@ class _Passes:
 
     def _run(self, steps: Steps) -> Iterator[None]:
         """Send the crew through steps, as many in a call as are short enough; yield after each."""
-        most = min(self.context.chunk, max(1, int(self.ratings_per_ns * CALL_NS)))
+        most = min(self.context.chunk, self.budget.ratings(CALL_NS))
         table = np.array(steps, dtype=np.int64)
         sizes = table[:, 5] - table[:, 4]
         first = 0
@@ -283,8 +284,7 @@ class _Passes:
                 last += 1
             began = time.monotonic_ns()
             self._call(table, first, last)
-            if total > 10_000:
-                self.ratings_per_ns = total / (time.monotonic_ns() - began)
+            self.budget.learn(total, began)
             if last < len(table):
                 yield
             first = last

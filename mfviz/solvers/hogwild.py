@@ -49,6 +49,7 @@ class Hogwild(BiasedSolver):
     """
 
     key = "hogwild"
+    rows_in_registers = True
     title = "Hogwild!"
     paper = "Recht, Ré, Wright, Niu: Hogwild!: a lock-free approach to parallelizing SGD, 2011"
     equations = (
@@ -62,7 +63,7 @@ class Hogwild(BiasedSolver):
         conflicts="Two workers may write one row at a time; some updates are lost or stale.",
         cost="8 f flops a rating; cache lines of popular items move between the cores.",
         memory="12 N + 4 (f + 1)(m + n) bytes, as sgd.",
-        kernel="kernels.sgd, the compiled loop of sgd, by all workers on shared arrays.",
+        kernel="kernels.sgd, the loop of sgd, rows in registers, by all workers on shared arrays.",
     )
 
     count_conflicts = param.Boolean(

@@ -14,6 +14,7 @@ from mfviz.kernels.minibatch import ERRORS, QUIET, STEPS, SUMS, Batch, run_batch
 from mfviz.kernels.order import shuffle
 from mfviz.kernels.sgd import shuffle_until
 from mfviz.solvers.base import Card, Checkpoint, Context, Factors
+from mfviz.solvers.budget import Budget
 from mfviz.solvers.stochastic import NAMES, OPEN, SOLO_NS, BiasedSolver, draw_seed, pack
 from mfviz.telemetry.events import Noticed
 from mfviz.telemetry.memory import MemoryModel, MemoryPart
@@ -169,13 +170,13 @@ class _Batches:
         self.barriers = 0
         alone = size * model.P.shape[1] < ALONE
         self.team = 1 if alone else context.crew.workers
-        self.ratings_per_ns = 0.02 / model.P.shape[1]  # a slow guess, then measured
+        self.budget = Budget(0.02 / model.P.shape[1])
 
     def run(self, factor: float) -> Iterator[int]:
         """Go through all batches; yields the visits of each kernel call."""
         first, total = 0, len(self.records)
         while first < total:
-            budget = min(self.context.chunk, max(1, int(self.ratings_per_ns * CALL_NS)))
+            budget = min(self.context.chunk, self.budget.ratings(CALL_NS))
             if self.size > budget:
                 last = min(first + self.size, total)
                 yield from self._pieces(first, last, budget, factor)
@@ -224,7 +225,5 @@ class _Batches:
         else:
             context.crew.run(task)
             self.barriers += int(steps[:, 5].sum())
-        took = time.monotonic_ns() - began
-        if took > 1_000_000:
-            self.ratings_per_ns = visits / took
+        self.budget.learn(visits, began)
         return visits

@@ -10,7 +10,7 @@ import numba
 import numpy as np
 import pytest
 
-from mfviz.kernels import simd
+from mfviz.kernels import simd, waits
 
 F32 = np.float32
 
@@ -92,9 +92,9 @@ def test_hints_change_nothing_and_the_clock_is_pythons(rows):
 def _count(a, times):
     for _ in range(times):
         simd.atomic_add(a, 1, 1)
-        simd.lock(a, 8)
+        waits.lock(a, 8)
         a[16] += 1  # not atomic: the lock protects it
-        simd.unlock(a, 8)
+        waits.unlock(a, 8)
 
 
 def in_threads(task, count: int) -> None:
@@ -127,7 +127,7 @@ def test_wait_for_sees_what_another_thread_stored():
 
     def task(worker: int) -> None:
         if worker:
-            simd.wait_for(a, 0, 5)
+            waits.wait_for(a, 0, 5)
             seen.append(int(a[1]))
         else:
             time.sleep(0.02)
