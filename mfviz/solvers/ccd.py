@@ -53,7 +53,7 @@ class CCD(AlternatingSolver):
         parallel="All rows of a side; the features of one row come one after the other.",
         synchronises="One barrier after the users and one after the items of each epoch.",
         conflicts="None: a row has one writer, and the other side is only read.",
-        cost="20 f flops a rating and epoch: linear in the rank, where ALS is quadratic.",
+        cost="16 f flops a rating and epoch: linear in the rank, where ALS is quadratic.",
         memory="Ratings twice and their residuals once (20 N), and the factors.",
         kernel="kernels.ccd: one pass of 16-lane gathers a feature over the ratings of a row.",
     )
