@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["als", "als_gradient", "als_objective"]
+__all__ = ["als", "als_gradient", "als_objective", "best_biases"]
 
 
 def _solve_side(row, col, r, n_rows, Y, lam, weighted):
@@ -20,7 +20,21 @@ def _solve_side(row, col, r, n_rows, Y, lam, weighted):
     return X
 
 
-def als(u, i, r, P, Q, lam, *, weighted=True, simultaneous=False, epochs=1, stale=False):
+def best_biases(row, col, r, X, Y, other, mu, lam, weighted):
+    """Best bias of each row for fixed factors and fixed biases of the other side; 0 if empty."""
+    left = r - mu - other[col] - (X[row] * Y[col]).sum(axis=1)
+    found = np.zeros(len(X))
+    for k in range(len(X)):
+        n = (row == k).sum()
+        if n:
+            found[k] = left[row == k].sum() / (n + lam * (n if weighted else 1))
+    return found
+
+
+def als(
+    u, i, r, P, Q, lam, *, weighted=True, simultaneous=False, epochs=1, stale=False,
+    lam_bias=None, mutant="",
+):  # fmt: skip
     """Alternate exact solutions of both sides.
 
     Parameters
@@ -37,20 +51,35 @@ def als(u, i, r, P, Q, lam, *, weighted=True, simultaneous=False, epochs=1, stal
     epochs : int
     stale : bool
         Mutant: users are solved from the items of one epoch ago.
+    lam_bias : float, optional
+        The mean is taken off, and each side fits its biases, then its features.
+    mutant : str
+        "biases last": features before biases; "one side": no biases of items.
 
     Returns
     -------
     P, Q : float64 arrays
+        And the biases of users and items, where there are.
     """
     u, i, r = np.asarray(u), np.asarray(i), np.asarray(r, dtype=np.float64)
     P, Q = np.array(P, dtype=np.float64), np.array(Q, dtype=np.float64)
     before = Q
+    biased, bu, bi = lam_bias is not None, np.zeros(len(P)), np.zeros(len(Q))
+    mu = r.mean() if biased else 0.0
     for _ in range(epochs):
-        new = _solve_side(u, i, r, len(P), before if stale else Q, lam, weighted)
+        old, was = P, bu
+        if biased and mutant != "biases last":
+            bu = best_biases(u, i, r, P, Q, bi, mu, lam_bias, weighted)
+        left = r - mu - bu[u] - bi[i]
+        P = _solve_side(u, i, left, len(P), before if stale else Q, lam, weighted)
+        if biased and mutant == "biases last":
+            bu = best_biases(u, i, r, P, Q, bi, mu, lam_bias, weighted)
         before = Q
-        Q = _solve_side(i, u, r, len(Q), P if simultaneous else new, lam, weighted)
-        P = new
-    return P, Q
+        seen, shift = (old, was) if simultaneous else (P, bu)
+        if biased and mutant != "one side":
+            bi = best_biases(i, u, r, Q, seen, shift, mu, lam_bias, weighted)
+        Q = _solve_side(i, u, r - mu - shift[u] - bi[i], len(Q), seen, lam, weighted)
+    return (P, Q, bu, bi) if biased else (P, Q)
 
 
 def als_objective(u, i, r, P, Q, lam, *, weighted=True):

@@ -1,4 +1,4 @@
-"""``mfviz bench``: measure the page, the cost of watching and the solvers on this machine."""
+"""``mfviz bench``: measure the page, the solvers and their kernels on this machine."""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ def bench(context: click.Context) -> None:
 @bench.command("all")
 @as_option
 def everything(as_json: bool) -> None:
-    """Measure the page, the cost of watching and the solvers."""
+    """Measure the page, the cost of watching, the solvers, their kernels and how they scale."""
     found = {**_page("1m-like", "sgd", 3, 60.0), **_solvers("1m-like", 64, 10, None, 3, ())}
+    found |= _kernels("1m-like", (32, 64, 128), 5, None, 3, ())
+    found |= _scaling((), (0.25, 0.5, 1.0), (32, 64, 128), (), 3, 3)
     _show(found, as_json)
 
 
@@ -65,6 +67,51 @@ def solvers(
 ) -> None:
     """Measure updates a second of the solvers, evaluation left out."""
     _show(_solvers(data, rank, epochs, workers, repeat, keys), as_json)
+
+
+@bench.command()
+@DATA
+@click.option("--rank", "ranks", type=int, multiple=True, help="May be repeated [32, 64, 128].")
+@click.option("--epochs", default=5, show_default=True)
+@click.option("--workers", type=int, help="Threads [one for each core].")
+@click.option("--repeat", default=3, show_default=True, help="Rounds; medians are shown.")
+@click.option("--solver", "keys", multiple=True, metavar="KEY", help="All, if none is given.")
+@as_option
+def kernels(
+    data: str,
+    ranks: tuple[int, ...],
+    epochs: int,
+    workers: int | None,
+    repeat: int,
+    keys: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Measure Mu/s and GB/s of each kernel, beside the bandwidth of memory."""
+    _show(_kernels(data, ranks or (32, 64, 128), epochs, workers, repeat, keys), as_json)
+
+
+@bench.command()
+@click.option(
+    "--solver", "keys", multiple=True, metavar="KEY", help="[sgd, strip_sgd, als, ccdpp]"
+)
+@click.option("--size", "sizes", type=float, multiple=True, help="Of ml-1m's [0.25, 0.5, 1].")
+@click.option("--rank", "ranks", type=int, multiple=True, help="May be repeated [32, 64, 128].")
+@click.option("--workers", type=int, multiple=True, help="May be repeated [1 to all cores].")
+@click.option("--epochs", default=3, show_default=True)
+@click.option("--repeat", default=3, show_default=True, help="Rounds; medians are shown.")
+@as_option
+def scaling(
+    keys: tuple[str, ...],
+    sizes: tuple[float, ...],
+    ranks: tuple[int, ...],
+    workers: tuple[int, ...],
+    epochs: int,
+    repeat: int,
+    as_json: bool,
+) -> None:
+    """Measure how an epoch's cost grows with data (synthetic), rank and workers."""
+    chosen = (keys, sizes or (0.25, 0.5, 1.0), ranks or (32, 64, 128), workers, epochs, repeat)
+    _show(_scaling(*chosen), as_json)
 
 
 @bench.command()
@@ -166,8 +213,49 @@ def _solvers(
     return {"solvers": rows, "solvers_on": {"data": data, "rank": rank, "epochs": epochs}}
 
 
+def _kernels(
+    data: str,
+    ranks: tuple[int, ...],
+    epochs: int,
+    workers: int | None,
+    repeat: int,
+    keys: tuple[str, ...],
+) -> dict[str, Any]:
+    from mfviz.api import load
+    from mfviz.backends.host import cpu_count
+    from mfviz.bench.kernels import measure
+    from mfviz.data.problem import split
+
+    problem, threads = split(load(data), holdout=0.1), workers or cpu_count()
+    return {
+        "kernels": measure(
+            problem, ranks=ranks, epochs=epochs, workers=threads, repeat=repeat, solvers=keys
+        )
+    }
+
+
+def _scaling(
+    keys: tuple[str, ...],
+    sizes: tuple[float, ...],
+    ranks: tuple[int, ...],
+    workers: tuple[int, ...],
+    epochs: int,
+    repeat: int,
+) -> dict[str, Any]:
+    from mfviz.backends.host import cpu_count
+    from mfviz.bench.scaling import measure
+
+    powers = sorted({min(1 << k, cpu_count()) for k in range(cpu_count().bit_length() + 1)})
+    return {
+        "scaling": measure(
+            solvers=keys or ("sgd", "strip_sgd", "als", "ccdpp"), sizes=sizes, ranks=ranks,
+            workers=workers or powers, epochs=epochs, repeat=repeat,
+        )
+    }  # fmt: skip
+
+
 def _show(found: dict[str, Any], as_json: bool) -> None:
-    from mfviz.bench import solvers
+    from mfviz.bench import kernels, scaling, solvers
     from mfviz.bench.machine import machine, words
 
     described = machine()
@@ -181,6 +269,9 @@ def _show(found: dict[str, Any], as_json: bool) -> None:
         on = found["solvers_on"]
         click.echo(f"\n{on['data']}, rank {on['rank']}, {on['epochs']} epochs, no evaluation")
         click.echo(solvers.tell(found["solvers"]))
+    for name, module in (("kernels", kernels), ("scaling", scaling)):
+        if name in found:
+            click.echo("\n" + module.tell(found[name]))
 
 
 def _page_rows(found: dict[str, Any]) -> list[tuple[str, str, str]]:

@@ -17,7 +17,7 @@ from mfviz.data.numbering import stable_order
 from mfviz.data.ratings import Ratings
 from mfviz.errors import ParameterError
 
-__all__ = ["WITHIN", "Grid", "grid"]
+__all__ = ["WITHIN", "Grid", "deal", "grid"]
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
@@ -112,8 +112,8 @@ def grid(
         If a number of blocks or the order is out of bounds.
     """
     _check(rows, cols, sort_within)
-    row_of_user = _deal(ratings.n_users, rows, rng if shuffle else None)
-    col_of_item = _deal(ratings.n_items, cols, rng if shuffle else None)
+    row_of_user = deal(ratings.n_users, rows, rng if shuffle else None)
+    col_of_item = deal(ratings.n_items, cols, rng if shuffle else None)
     first = _before(ratings, sort_within, rng)
     block = row_of_user[ratings.u].astype(np.int64)
     block *= cols
@@ -128,6 +128,19 @@ def grid(
     return Grid(rows, cols, offsets, order, u, i, r, row_of_user, col_of_item)
 
 
+def deal(count: int, blocks: int, rng: np.random.Generator | None) -> Int32:
+    """Assign ``count`` rows to blocks whose sizes differ by one at most.
+
+    Parameters
+    ----------
+    count, blocks : int
+    rng : numpy.random.Generator, optional
+        Deals them at random; without it blocks are of contiguous numbers.
+    """
+    slots = (np.arange(count, dtype=np.int64) * blocks // count).astype(np.int32)
+    return slots if rng is None else slots[rng.permutation(count)]
+
+
 def _check(rows: int, cols: int, sort_within: str) -> None:
     if not (1 <= rows <= MOST_BLOCKS and 1 <= cols <= MOST_BLOCKS):
         raise ParameterError(
@@ -140,12 +153,6 @@ def _check(rows: int, cols: int, sort_within: str) -> None:
             f"sort_within is {sort_within!r}; it must be one of {', '.join(WITHIN)}.",
             "sort_within",
         )
-
-
-def _deal(count: int, blocks: int, rng: np.random.Generator | None) -> Int32:
-    """Assign ``count`` rows to blocks whose sizes differ by one at most."""
-    slots = (np.arange(count, dtype=np.int64) * blocks // count).astype(np.int32)
-    return slots if rng is None else slots[rng.permutation(count)]
 
 
 def _before(ratings: Ratings, within: str, rng: np.random.Generator) -> Int64 | None:

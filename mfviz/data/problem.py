@@ -65,6 +65,7 @@ class Problem:
     def __post_init__(self) -> None:
         # Kernels check no index, so this is the border at which all of them are checked once.
         for part in (self.train, self.test):
+            _check_arrays(part)
             for side, number, count in (
                 ("user", part.u, self.n_users), ("item", part.i, self.n_items)
             ):  # fmt: skip
@@ -118,6 +119,22 @@ class Problem:
             for array in (part.u, part.i, part.r):
                 digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()[:16]
+
+
+def _check_arrays(part: Ratings) -> None:
+    """Refuse arrays that kernels would read beyond their ends, or as what they are not."""
+    shapes = {array.shape for array in (part.u, part.i, part.r)}
+    if len(shapes) > 1 or len(part.u.shape) != 1:
+        raise DataError(
+            f"{part.name}: found users, items and ratings of shapes {part.u.shape}, "
+            f"{part.i.shape} and {part.r.shape}; the three must be vectors of one length."
+        )
+    kinds = [array.dtype.name for array in (part.u, part.i, part.r)]
+    if kinds != ["int32", "int32", "float32"]:
+        raise DataError(
+            f"{part.name}: found users, items and ratings as {', '.join(kinds)}; they must be "
+            "int32, int32 and float32. Ratings.from_triples makes such arrays."
+        )
 
 
 def split(ratings: Ratings, *, holdout: float = 0.1, seed: int = 0) -> Problem:

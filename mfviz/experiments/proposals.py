@@ -47,6 +47,8 @@ FAMILIES = {
 # A cycle of CCD goes less far than a solve of ALS.
 EXTRA: dict[str, dict[str, Any]] = {"ccd": {"epochs": 25}, "dsgd": {"schedule": "exponential"}}
 
+BIASES = {"biases": True, "init": "normal", "init_scale": 0.1}
+
 SAMPLE = 10_000  # ratings that are looked at for whole numbers and spread
 MOVIELENS_STD = 1.12  # spread of the ratings that the rule was made on
 
@@ -68,6 +70,11 @@ def _fpsgd(lam: float, *, lr: float = 0.05, epochs: int = 20) -> dict[str, Any]:
 
 def _als(lam: float, *, epochs: int = 15) -> dict[str, Any]:
     return {"lam": lam, "epochs": epochs}
+
+
+def _biased(lam: float, *, lam_bias: float = 0.05, epochs: int = 15) -> dict[str, Any]:
+    """Biases take what features are badly used for; the smaller the data, the more they help."""
+    return {**_als(lam, epochs=epochs), **BIASES, "lam_bias": lam_bias}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,24 +109,25 @@ class Known:
 
 KNOWN = (
     Known("ml-100k", 943, 1682, 100_000, True, 5, 32,
-          {"sgd": _sgd(0.08), "fpsgd": _fpsgd(0.09, epochs=20), "als": _als(0.12)}),
+          {"sgd": _sgd(0.08), "fpsgd": _fpsgd(0.09, epochs=20), "als": _biased(0.13)}),
     Known("ml-1m", 6040, 3706, 1_000_209, True, 5, 64,
           {"sgd": _sgd(0.045, decay=0.92), "fpsgd": _fpsgd(0.05), "als": _als(0.075, epochs=12),
            "strip_sgd": _strips(0.045)}),
     Known("ml-latest-small", 610, 9724, 100_836, False, 5, 32,
-          {"sgd": _sgd(0.05), "fpsgd": _fpsgd(0.06), "als": _als(0.15)}),
+          {"sgd": _sgd(0.05), "fpsgd": _fpsgd(0.06), "als": _biased(0.12, lam_bias=0.15)}),
     Known("movietweetings-100k", 16_554, 10_506, 100_000, True, 10, 16,
           {"sgd": _sgd(0.2, lr=0.02, init_scale=0.02), "fpsgd": _fpsgd(0.2),
-           "als": _als(0.4, epochs=10)}),
+           "als": _biased(0.4, lam_bias=0.25, epochs=10)}),
     Known("netflix-sample", 38_152, 20, 42_813, True, 5, 8,
-          {"sgd": _sgd(0.1), "fpsgd": _fpsgd(0.1, lr=0.01), "als": _als(0.6, epochs=10)}),
+          {"sgd": _sgd(0.1), "fpsgd": _fpsgd(0.1, lr=0.01),
+           "als": _biased(0.6, lam_bias=3.0, epochs=10)}),
     Known("toy", 60, 40, 900, False, 5, 8,
           {"sgd": _sgd(0.06, lr=0.12, decay=0.99, epochs=40, init_scale=0.1),
-           "fpsgd": _fpsgd(0.06, lr=0.25, epochs=30), "als": _als(0.04)}),
+           "fpsgd": _fpsgd(0.06, lr=0.25, epochs=30), "als": _biased(0.06)}),
     Known("small-100k", 943, 1682, 100_000, False, 5, 32,
-          {"sgd": _sgd(0.05), "fpsgd": _fpsgd(0.06), "als": _als(0.13)}),
+          {"sgd": _sgd(0.05), "fpsgd": _fpsgd(0.06), "als": _biased(0.14)}),
     Known("1m-like", 6040, 3706, 1_000_209, False, 5, 64,
-          {"sgd": _sgd(0.05, decay=0.92), "fpsgd": _fpsgd(0.055), "als": _als(0.09, epochs=12),
+          {"sgd": _sgd(0.05, decay=0.92), "fpsgd": _fpsgd(0.055), "als": _biased(0.09, epochs=12),
            "strip_sgd": _strips(0.05)}),
     Known("ml-10m and 10m-like", 69_878, 10_677, 10_000_054, False, 5, 64,
           {"sgd": _sgd(0.04, decay=0.9, epochs=20), "fpsgd": _fpsgd(0.04),
@@ -212,10 +220,11 @@ def _rule(family: str, data: Problem | Ratings) -> dict[str, Any]:
     sparsity = 90.0 * (train.n_users + train.n_items) / train.nnz  # 1 on ml-1m
     lam = 0.045 * c * min(max(sparsity**0.25, 0.8), 2.5)
     if family == "als":
-        return _bounded(_als(0.07 * c * min(max(math.sqrt(sparsity), 0.8), 3.5)))
+        lam_bias = min(max(0.015 * sparsity, 0.05), 0.15)  # the scale of ratings does not matter
+        return _bounded(_biased(2.0 * lam, lam_bias=lam_bias))
     small = train.nnz < 5_000
     if family == "fpsgd":
-        return _bounded(_fpsgd(1.1 * lam, lr=0.2 if small else 0.05))
+        return _bounded(_fpsgd(1.25 * lam, lr=0.2 if small else 0.05, epochs=30))
     more: dict[str, Any] = {"epsilon": 0.1 * c}  # of whitening, in squared units of factors
     if small:
         more |= {"decay": 0.99, "epochs": 40, "init_scale": 0.1 * math.sqrt(c)}

@@ -11,6 +11,7 @@ import numba
 import numpy as np
 
 from mfviz.kernels import simd, spans
+from mfviz.kernels.bias import best_bias
 from mfviz.kernels.gather import gather_column, load_run, store_run
 from mfviz.kernels.metrics import dot
 from mfviz.kernels.rows import take_rows
@@ -50,8 +51,8 @@ def _pass(e, step, Y, k, index, a, b):
 
 
 @numba.njit(nogil=True, cache=True)
-def fit_row(X, x, Y, index, r, e, a, b, rank, ridge):
-    """Set the features of row ``x`` of X, one after the other, to their best values.
+def fit_row(X, x, Y, biases, index, r, e, a, b, rank, ridge):
+    """Set the bias and the features of row ``x`` of X, one by one, to their best values.
 
     Parameters
     ----------
@@ -59,6 +60,8 @@ def fit_row(X, x, Y, index, r, e, a, b, rank, ridge):
     x : int
     Y : (cols, f) float32, C-order
         The other side, read only.
+    biases : kernels.bias.Biases
+        ``own`` is updated in place where they are ``on``.
     index : (nnz,) int32
     r : (nnz,) float32
     e : (nnz,) float32
@@ -83,8 +86,18 @@ def fit_row(X, x, Y, index, r, e, a, b, rank, ridge):
     --------
     tests.naive_ccd.ccd : the slow twin.
     """
-    for t in range(a, b):
-        e[t] = r[t] - dot(X, Y, x, index[t])
+    if biases.on:
+        total = 0.0
+        for t in range(a, b):
+            e[t] = r[t] - biases.mu - biases.other[index[t]] - dot(X, Y, x, index[t])
+            total += np.float64(e[t])
+        bias = best_bias(total, b - a, biases)
+        biases.own[x] = bias
+        for t in range(a, b):
+            e[t] -= bias
+    else:
+        for t in range(a, b):
+            e[t] = r[t] - dot(X, Y, x, index[t])
     step = np.float32(0.0)
     for k in range(rank):
         top, bottom = _pass(e, step, Y, k, index, a, b)
@@ -97,14 +110,14 @@ def fit_row(X, x, Y, index, r, e, a, b, rank, ridge):
 
 @numba.njit(nogil=True, cache=True)
 def fit_rows(
-    X, Y, indptr, index, r, e, low, high, size, counter, rank, lam, weighted,
+    X, Y, biases, indptr, index, r, e, low, high, size, counter, rank, lam, weighted,
     ends, rows, fill, worker, tag,
 ):  # fmt: skip
     """Take slices of ratings ``low`` to ``high`` (whole rows) and fit their rows.
 
     Parameters
     ----------
-    X, Y, index, r, e, rank
+    X, Y, biases, index, r, e, rank
         As in :func:`fit_row`.
     indptr : (rows + 1,) int64
     low, high : int
@@ -130,7 +143,8 @@ def fit_rows(
         for x in range(first, stop):
             a, b = indptr[x], indptr[x + 1]
             if a < b:
-                fit_row(X, x, Y, index, r, e, a, b, rank, lam * (b - a) if weighted else lam)
+                ridge = lam * (b - a) if weighted else lam
+                fit_row(X, x, Y, biases, index, r, e, a, b, rank, ridge)
         end = simd.clock_ns()
         if first < stop:
             visits = indptr[stop] - indptr[first]

@@ -239,12 +239,14 @@ def run_passes(
 
 
 @numba.njit(nogil=True, cache=True)
-def subtract_model(X, Y, indptr, index, R, first, stop):
-    """Take ``X[x] . Y[y]`` off the residual of rows ``first`` to ``stop``, in place.
+def subtract_model(X, Y, bx, by, mu, indptr, index, R, first, stop):
+    """Take ``mu + bx[x] + by[y] + X[x] . Y[y]`` off rows ``first`` to ``stop`` of a residual.
 
     Parameters
     ----------
     X, Y : (rows, f), (cols, f) float32, C-order, f a multiple of 16
+    bx, by : (rows,), (cols,) float32
+    mu : float32
     indptr : (rows + 1,) int64
     index : (nnz,) int32
     R : (nnz,) float32, updated in place
@@ -252,11 +254,11 @@ def subtract_model(X, Y, indptr, index, R, first, stop):
     """
     for x in range(first, stop):
         for t in range(indptr[x], indptr[x + 1]):
-            R[t] -= dot(X, Y, x, index[t])
+            R[t] -= mu + bx[x] + by[index[t]] + dot(X, Y, x, index[t])
 
 
 @numba.njit(nogil=True, cache=True)
-def refresh(row, col, r, start, stop, X, Y, pending, indptr, R):
+def refresh(row, col, r, start, stop, X, Y, bx, by, mu, pending, indptr, R):
     """Compute the residual of ratings ``start`` to ``stop`` anew and return its largest drift.
 
     Parameters
@@ -266,6 +268,8 @@ def refresh(row, col, r, start, stop, X, Y, pending, indptr, R):
     r : (nnz,) float32
     start, stop : int
     X, Y : (rows, f), (cols, f) float32, C-order, f a multiple of 16
+    bx, by : (rows,), (cols,) float32
+    mu : float32
     pending : int
         Feature that is still to be taken off the old residual; -1: none.
     indptr : (rows + 1,) int64, updated in place
@@ -284,7 +288,7 @@ def refresh(row, col, r, start, stop, X, Y, pending, indptr, R):
         before = R[at]
         if pending >= 0:
             before -= X[x, pending] * Y[y, pending]
-        R[at] = r[t] - dot(X, Y, x, y)
+        R[at] = r[t] - (mu + bx[x] + by[y] + dot(X, Y, x, y))
         drift = max(drift, abs(np.float64(before) - np.float64(R[at])))
     return drift
 

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import numba
 import numpy as np
+from numba.extending import overload
 
+from mfviz.kernels import doubles
 from mfviz.kernels.simd import atomic_add, clock_ns
 from mfviz.kernels.spans import KERNEL, NO_REASON, write_span
 
-__all__ = ["approach_row", "approach_rows"]
+__all__ = ["WIDEST", "approach_row", "approach_rows"]
 
+WIDEST = 128  # columns; wider rows are not kept in registers
 TINY = 1e-60  # squared length of a residual that is 0 for all purposes
 
 
@@ -35,8 +38,33 @@ def _add(out, factor, y):
         out[j] += factor * y[j]
 
 
+def _add_products(Y, index, r, first, n, x, data, model, out, parts):
+    """Add ``sum_t (data r_t + model y_t.x) y_t`` over a row's ratings to ``out``."""
+    raise NotImplementedError("for compiled code only")
+
+
+@overload(_add_products, jit_options={"nogil": True}, inline="never")
+def _add_products_of(Y, index, r, first, n, x, data, model, out, parts):
+    return _in_registers if len(parts) else _in_memory
+
+
+def _in_registers(Y, index, r, first, n, x, data, model, out, parts):
+    known, total = doubles.load_doubles(x, parts), doubles.load_doubles(out, parts)
+    for t in range(first, first + n):
+        y = doubles.widen_row(Y, index[t], parts)
+        weight = data * np.float64(r[t]) + model * doubles.dot(known, y)
+        total = doubles.add_scaled(weight, y, total)
+    doubles.store_doubles(out, total)
+
+
+def _in_memory(Y, index, r, first, n, x, data, model, out, parts):
+    for t in range(first, first + n):
+        y = Y[index[t]]
+        _add(out, data * np.float64(r[t]) + model * _dot(y, x), y)
+
+
 @numba.njit(nogil=True, cache=True)
-def approach_row(row, Y, index, r, first, n, ridge, steps, tolerance, vectors):
+def approach_row(row, Y, index, r, first, n, ridge, steps, tolerance, vectors, parts):
     """Overwrite a row with ``steps`` steps of conjugate gradients from what it was.
 
     Parameters
@@ -53,6 +81,8 @@ def approach_row(row, Y, index, r, first, n, ridge, steps, tolerance, vectors):
         Share of its first length at which the residual is short enough; 0: never.
     vectors : (4, f) float64
         Workspace.
+    parts : tuple
+        ``registers.parts_of(f)`` to keep rows in registers, or () for any f.
 
     Notes
     -----
@@ -67,9 +97,7 @@ def approach_row(row, Y, index, r, first, n, ridge, steps, tolerance, vectors):
     p, residual, direction, image = vectors[0], vectors[1], vectors[2], vectors[3]
     p[:] = row
     residual[:] = 0.0
-    for t in range(first, first + n):
-        y = Y[index[t]]
-        _add(residual, np.float64(r[t]) - _dot(y, p), y)
+    _add_products(Y, index, r, first, n, p, 1.0, -1.0, residual, parts)
     _add(residual, -ridge, p)
     direction[:] = residual
     square = _dot(residual, residual)
@@ -78,9 +106,7 @@ def approach_row(row, Y, index, r, first, n, ridge, steps, tolerance, vectors):
         if square <= least or square <= TINY:
             break
         image[:] = 0.0
-        for t in range(first, first + n):
-            y = Y[index[t]]
-            _add(image, _dot(y, direction), y)
+        _add_products(Y, index, r, first, n, direction, 0.0, 1.0, image, parts)
         _add(image, ridge, direction)
         curvature = _dot(direction, image)
         if curvature <= 0.0:
@@ -97,7 +123,7 @@ def approach_row(row, Y, index, r, first, n, ridge, steps, tolerance, vectors):
 @numba.njit(nogil=True, cache=True)
 def approach_rows(
     X, Y, indptr, index, r, stop, grab, counter, lam, weighted, steps, tolerance,
-    vectors, ends, span_rows, span_fill, worker, tag,
+    vectors, parts, ends, span_rows, span_fill, worker, tag,
 ):  # fmt: skip
     """Approach the solutions of rows of X for fixed Y, sharing the rows with other workers.
 
@@ -105,7 +131,7 @@ def approach_rows(
     ----------
     X, Y, indptr, index, r, stop, grab, counter, lam, weighted, ends
         As in :func:`mfviz.kernels.als.solve_rows`.
-    steps, tolerance, vectors
+    steps, tolerance, vectors, parts
         As in :func:`approach_row`.
     span_rows, span_fill, worker, tag
         As in :func:`mfviz.kernels.als.solve_rows`.
@@ -122,7 +148,7 @@ def approach_rows(
                 X[x] = np.float32(0.0)
                 continue
             ridge = lam * n if weighted else lam
-            approach_row(X[x], Y, index, r, indptr[x], n, ridge, steps, tolerance, vectors)
+            approach_row(X[x], Y, index, r, indptr[x], n, ridge, steps, tolerance, vectors, parts)
         end = clock_ns()
         write_span(
             span_rows, span_fill, worker, start, end, KERNEL, indptr[last] - indptr[first],

@@ -17,32 +17,17 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from mfviz.kernels import simd, spans
+from mfviz.kernels import simd, spans, waits
 from mfviz.kernels.order import random_bits
+from mfviz.kernels.row_rates import visit_block
 
-__all__ = ["SLOW", "RowRates", "Scheduler", "fpsgd_until", "visit_block"]
+__all__ = ["Scheduler", "fpsgd_until"]
 
-SLOW = 8  # features that have a sum of their own, the only ones trained in the first iteration
-_AHEAD = 8  # ratings whose rows are asked for before they are needed
 _SEGMENT = 2048  # ratings between two looks at the clock
 
 # Elements of Scheduler.shared, one cache line apart.
 LOCK, TAKEN, DRAWN, RELEASED = 0, 8, 16, 24
 NONE_FREE, NONE_LEFT = -1, -2
-
-
-class RowRates(NamedTuple):
-    """Settings of the rule; all numbers float32.
-
-    ``per_slow`` and ``per_fast`` are one over the number of features that a sum of squares covers;
-    ``fast`` is False in the first iteration, in which only the slow features are trained.
-    """
-
-    lr: np.float32
-    lam: np.float32
-    per_slow: np.float32
-    per_fast: np.float32
-    fast: bool
 
 
 class Scheduler(NamedTuple):
@@ -75,85 +60,6 @@ class Scheduler(NamedTuple):
 
 
 @numba.njit(nogil=True, inline="always")
-def _visit(u, i, r, P, Q, GP, GQ, rates):
-    """Update both sides for one rating, each row at its own two rates.
-
-    Notes
-    -----
-    Lanes 0 to 7 of the first vector are the slow features; both steps use G before this rating.
-    """
-    acc = simd.splat(np.float32(0.0))
-    for k in range(0, P.shape[1], simd.LANES):
-        acc = simd.fma(simd.load(P, u, k), simd.load(Q, i, k), acc)
-    e = simd.splat(r - simd.total(acc))
-    lam = simd.splat(rates.lam)
-    p_fast = q_fast = np.float32(0.0)
-    if rates.fast:
-        p_fast = rates.lr / np.sqrt(GP[u, 1])
-        q_fast = rates.lr / np.sqrt(GQ[i, 1])
-
-    p, q = simd.load(P, u, 0), simd.load(Q, i, 0)
-    gp = simd.sub(simd.mul(lam, p), simd.mul(e, q))
-    gq = simd.sub(simd.mul(lam, q), simd.mul(e, p))
-    p_step = simd.splat_halves(rates.lr / np.sqrt(GP[u, 0]), p_fast)
-    q_step = simd.splat_halves(rates.lr / np.sqrt(GQ[i, 0]), q_fast)
-    simd.store(P, u, 0, simd.sub(p, simd.mul(p_step, gp)))
-    simd.store(Q, i, 0, simd.sub(q, simd.mul(q_step, gq)))
-    p_squares, q_squares = simd.mul(gp, gp), simd.mul(gq, gq)
-    GP[u, 0] += simd.low_sum(p_squares) * rates.per_slow
-    GQ[i, 0] += simd.low_sum(q_squares) * rates.per_slow
-    if not rates.fast:
-        return
-
-    p_sum, q_sum = simd.high_sum(p_squares), simd.high_sum(q_squares)
-    p_step, q_step = simd.splat(p_fast), simd.splat(q_fast)
-    p_squares = q_squares = simd.splat(np.float32(0.0))
-    for k in range(simd.LANES, P.shape[1], simd.LANES):
-        p, q = simd.load(P, u, k), simd.load(Q, i, k)
-        gp = simd.sub(simd.mul(lam, p), simd.mul(e, q))
-        gq = simd.sub(simd.mul(lam, q), simd.mul(e, p))
-        simd.store(P, u, k, simd.sub(p, simd.mul(p_step, gp)))
-        simd.store(Q, i, k, simd.sub(q, simd.mul(q_step, gq)))
-        p_squares = simd.fma(gp, gp, p_squares)
-        q_squares = simd.fma(gq, gq, q_squares)
-    GP[u, 1] += (p_sum + simd.total(p_squares)) * rates.per_fast
-    GQ[i, 1] += (q_sum + simd.total(q_squares)) * rates.per_fast
-
-
-@numba.njit(nogil=True, cache=True)
-def visit_block(ratings, start, stop, P, Q, GP, GQ, rates):
-    """Visit records ``start`` to ``stop`` in their order; updates P, Q, GP and GQ in place.
-
-    Parameters
-    ----------
-    ratings : (nnz,) TRIPLE
-        Divided by their standard deviation, as LIBMF does.
-    start, stop : int
-    P, Q : (m, f), (n, f) float32, C-order, f a multiple of 16, updated in place
-    GP, GQ : (m, 2), (n, 2) float32, updated in place
-        Sums of squared gradients of each row: slow features, fast features; 1 at first.
-    rates : RowRates
-
-    Notes
-    -----
-    ``g_p = lam p - e q``; ``p -= lr / sqrt(G) g_p`` with G *before* ``G += |g_p|^2 / k`` of its
-    part; the same for q, from the old p. About 14f flops and 12 + 16f bytes a rating. No race: the
-    worker that holds a block is alone with its rows and columns.
-
-    See Also
-    --------
-    tests.naive.fpsgd : the slow twin, which replays a recorded schedule.
-    """
-    for t in range(start, stop):
-        if t + _AHEAD < stop:
-            ahead = ratings[t + _AHEAD]
-            for k in range(0, P.shape[1], simd.LANES):
-                simd.prefetch(P, ahead.u, k)
-                simd.prefetch(Q, ahead.i, k)
-        _visit(ratings[t].u, ratings[t].i, ratings[t].r, P, Q, GP, GQ, rates)
-
-
-@numba.njit(nogil=True, inline="always")
 def _fraction(s):
     """Return a random number in [0, 1); call it only with the lock held."""
     s.shared[DRAWN] += 1
@@ -163,7 +69,7 @@ def _fraction(s):
 @numba.njit(nogil=True, cache=True)
 def _take(s, worker):
     """Give the worker the free block with the least key; return it, or why there is none."""
-    simd.lock(s.shared, LOCK)
+    waits.lock(s.shared, LOCK)
     d = s.keys.shape[0]
     best = np.int64(NONE_LEFT)
     if s.shared[TAKEN] < s.choices.shape[0]:
@@ -182,25 +88,25 @@ def _take(s, worker):
         at = s.shared[TAKEN]
         s.choices[at, 0], s.choices[at, 1], s.choices[at, 2] = row, col, worker
         s.shared[TAKEN] = at + 1
-    simd.unlock(s.shared, LOCK)
+    waits.unlock(s.shared, LOCK)
     return best
 
 
 @numba.njit(nogil=True, cache=True)
 def _release(s, block):
     """Give a block back; its key becomes its count plus a new fraction."""
-    simd.lock(s.shared, LOCK)
+    waits.lock(s.shared, LOCK)
     d = s.keys.shape[0]
     row, col = block // d, block % d
     s.keys[row, col] = s.counts[row, col] + _fraction(s)
     s.busy[0, row] = s.busy[1, col] = 0
-    simd.unlock(s.shared, LOCK)
+    waits.unlock(s.shared, LOCK)
     simd.atomic_add(s.shared, RELEASED, 1)
 
 
 @numba.njit(nogil=True, cache=True)
 def fpsgd_until(
-    ratings, offsets, s, worker, most, most_ns, signal, P, Q, GP, GQ, rates, rows, fill
+    ratings, offsets, s, worker, most, most_ns, signal, X, Y, GX, GY, rates, parts, rows, fill
 ):  # fmt: skip
     """Take and visit blocks until the iteration's quota is given out or the time is up.
 
@@ -215,8 +121,8 @@ def fpsgd_until(
         Ratings and time after which the call returns; a block in hand is kept for the next call.
     signal : (8,) int64
         The call returns, too, where element 0 is not 0; see :class:`mfviz.backends.host.Gate`.
-    P, Q, GP, GQ, rates
-        As in :func:`visit_block`.
+    X, Y, GX, GY, rates, parts
+        As in :func:`mfviz.kernels.row_rates.visit_block`.
     rows, fill
         As in :func:`mfviz.kernels.spans.write_span`; tags: 0 update, 2 wait.
 
@@ -246,7 +152,7 @@ def fpsgd_until(
         end, came, start = offsets[block + 1], at, now
         while at < end and visited < most and now < until:
             stop = min(at + _SEGMENT, end, at + most - visited)
-            visit_block(ratings, at, stop, P, Q, GP, GQ, rates)
+            visit_block(ratings, at, stop, X, Y, GX, GY, rates, parts)
             visited += stop - at
             at, now = stop, simd.clock_ns()
             if simd.atomic_load(signal, 0) != 0:
@@ -271,10 +177,7 @@ def _await_release(shared, released, until, signal):
         and simd.atomic_load(signal, 0) == 0
     ):
         tries += 1
-        if tries < 200:
-            simd.pause()
-        else:
-            simd.yield_cpu()
+        waits.relax(tries)
         now = simd.clock_ns()
     return now
 

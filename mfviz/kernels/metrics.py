@@ -7,7 +7,13 @@ import numpy as np
 
 from mfviz.kernels import simd
 
-__all__ = ["dot", "squared_error", "squared_error_slices", "squared_norms"]
+__all__ = [
+    "dot",
+    "squared_deviation_slices",
+    "squared_error",
+    "squared_error_slices",
+    "squared_norms",
+]
 
 
 @numba.njit(nogil=True, cache=True, inline="always")
@@ -92,3 +98,22 @@ def squared_norms(A, weight):
     for row in range(A.shape[0]):
         result += weight[row] * np.float64(dot(A, A, row, row))
     return result
+
+
+@numba.njit(nogil=True, cache=True)
+def squared_deviation_slices(r, mean, bounds, sums, worker, workers):
+    """Fill ``sums`` with the squared distances from the mean, slice by slice.
+
+    Parameters
+    ----------
+    r : (nnz,) float32
+    mean : float
+    bounds, sums, worker, workers
+        As in :func:`squared_error_slices`.
+    """
+    for s in range(worker, sums.shape[0], workers):
+        total = 0.0
+        for t in range(bounds[s], bounds[s + 1]):
+            away = r[t] - mean
+            total += away * away
+        sums[s] = total

@@ -16,6 +16,7 @@ import numpy as np
 from mfviz.kernels import simd, spans
 from mfviz.kernels.metrics import dot
 from mfviz.kernels.strata import barrier
+from mfviz.kernels.waits import wait_for
 
 __all__ = ["MEAN", "ROW", "SUM", "Batch", "run_batches"]
 
@@ -205,7 +206,7 @@ def run_batches(
                 barrier(arrivals, waits * workers, rows, fill, worker)
             else:
                 simd.atomic_add(arrivals, 0, 1)
-                simd.wait_for(arrivals, 0, waits * workers)
+                wait_for(arrivals, 0, waits * workers)
         start = simd.clock_ns()
     if not drawn:
         spans.write_span(rows, fill, worker, begin, start, spans.KERNEL, visits, none, none, 0, 6)

@@ -14,14 +14,13 @@ from numba.extending import overload
 from mfviz.kernels import quads, registers, simd
 from mfviz.kernels.sgd import visit
 
-__all__ = ["GROUP", "WIDEST", "visit_run"]
+__all__ = ["GROUP", "visit_run"]
 
 GROUP = 4  # ratings whose errors come from one p
-WIDEST = 256  # columns; wider rows are not kept in registers
 _ONE = np.float32(1.0)
 
 
-def visit_run(u, start, stop, i, r, P, Q, bu, bi, rates, parts):
+def visit_run(u, start, stop, i, r, P, Q, bu, bi, rates):
     """Visit the ratings ``start`` to ``stop`` of user ``u``; updates P, Q, bu and bi in place.
 
     Parameters
@@ -31,8 +30,6 @@ def visit_run(u, start, stop, i, r, P, Q, bu, bi, rates, parts):
     P, Q : (m, f), (n, f) float32, C-order, f a multiple of 16, updated in place
     bu, bi : (m,), (n,) float32, updated in place where ``rates.biased``
     rates : mfviz.kernels.sgd.Rates
-    parts : tuple
-        ``registers.parts_of(f)`` to keep p in registers, or () for any f.
 
     Notes
     -----
@@ -45,8 +42,8 @@ def visit_run(u, start, stop, i, r, P, Q, bu, bi, rates, parts):
 
 
 @overload(visit_run, jit_options={"nogil": True}, inline="never")
-def _visit_run(u, start, stop, i, r, P, Q, bu, bi, rates, parts):
-    return _in_registers if len(parts) else _in_memory
+def _visit_run(u, start, stop, i, r, P, Q, bu, bi, rates):
+    return _in_registers if len(rates.types[rates.fields.index("parts")]) else _in_memory
 
 
 @numba.njit(nogil=True, inline="always")
@@ -69,7 +66,8 @@ def _move(step, i, p, moved, Q, keep, parts):
     return registers.add_scaled(step, q, moved)
 
 
-def _in_registers(u, start, stop, i, r, P, Q, bu, bi, rates, parts):
+def _in_registers(u, start, stop, i, r, P, Q, bu, bi, rates):
+    parts = rates.parts
     p, bias, t = registers.load_row(P, u, parts), bu[u], start
     lr, keep = simd.splat(rates.lr), simd.splat(_ONE - rates.lr * rates.lam)
     keep_p = simd.splat(_ONE - np.float32(4.0) * rates.lr * rates.lam)
@@ -109,7 +107,7 @@ def _in_registers(u, start, stop, i, r, P, Q, bu, bi, rates, parts):
     bu[u] = bias
 
 
-def _in_memory(u, start, stop, i, r, P, Q, bu, bi, rates, parts):
+def _in_memory(u, start, stop, i, r, P, Q, bu, bi, rates):
     t = start
     while t + 4 <= stop:
         _four(u, t, i, r, P, Q, bu, bi, rates)

@@ -1,7 +1,8 @@
 """Stochastic gradient descent on packed ratings: the one arithmetic of sgd, hogwild and dsgd.
 
 The three solvers differ in who visits which rating when; what a visit does is compiled from the
-same few lines, so that from equal factors and in an equal order they give equal bits.
+same few lines, so that from equal factors and in an equal order they give equal bits. Their orders
+are random, so that no row is visited twice in a row: each visit loads two rows and stores them.
 """
 
 from __future__ import annotations
@@ -10,18 +11,24 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
+from numba.extending import overload
 
-from mfviz.kernels import simd, spans
+from mfviz.kernels import registers, simd, spans
 from mfviz.kernels.order import shuffle
 
-__all__ = ["Rates", "sgd", "sgd_until", "shuffle_until", "visit"]
+__all__ = ["WIDEST", "Rates", "sgd", "sgd_until", "shuffle_until", "visit"]
 
+WIDEST = 256  # columns; wider rows are not kept in registers
 _AHEAD = 8  # ratings whose rows are asked for before they are needed
 _SEGMENT = 4096  # ratings between two looks at the clock
 
 
 class Rates(NamedTuple):
-    """What a visit needs beside the model; all numbers float32 (``np.float32(...)``)."""
+    """What a visit needs beside the model; all numbers float32 (``np.float32(...)``).
+
+    ``parts`` is ``registers.parts_of(f)`` for kernels that keep whole rows in registers, or () for
+    any f.
+    """
 
     mu: np.float32
     lr: np.float32
@@ -29,16 +36,41 @@ class Rates(NamedTuple):
     lr_bias: np.float32
     lam_bias: np.float32
     biased: bool
+    parts: tuple[int, ...] = ()
 
 
-@numba.njit(nogil=True, inline="always")
 def visit(u, i, r, P, Q, bu, bi, rates):
     """Update both sides for one rating, each from the old value of the other.
 
     Notes
     -----
-    8f flops; reads and writes ``P[u]`` and ``Q[i]``: 16f bytes, if nothing is in cache.
+    8f flops; reads and writes ``P[u]`` and ``Q[i]``: 16f bytes, if nothing is in cache. Rows in
+    registers and rows in memory are updated to the same bits.
     """
+    raise NotImplementedError("for compiled code only")
+
+
+@overload(visit, jit_options={"nogil": True}, inline="always")
+def _visit(u, i, r, P, Q, bu, bi, rates):
+    return _in_registers if len(rates.types[rates.fields.index("parts")]) else _in_memory
+
+
+def _in_registers(u, i, r, P, Q, bu, bi, rates):
+    p, q = registers.load_row(P, u, rates.parts), registers.load_row(Q, i, rates.parts)
+    z = rates.mu + simd.total(registers.products(p, q))
+    if rates.biased:
+        z += bu[u] + bi[i]
+    e = r - z
+    keep = simd.splat(np.float32(1.0) - rates.lr * rates.lam)
+    step = simd.splat(rates.lr * e)
+    registers.store_row(P, u, registers.add_scaled(step, q, registers.scaled(keep, p)))
+    registers.store_row(Q, i, registers.add_scaled(step, p, registers.scaled(keep, q)))
+    if rates.biased:
+        bu[u] += rates.lr_bias * (e - rates.lam_bias * bu[u])
+        bi[i] += rates.lr_bias * (e - rates.lam_bias * bi[i])
+
+
+def _in_memory(u, i, r, P, Q, bu, bi, rates):
     acc = simd.splat(np.float32(0.0))
     for k in range(0, P.shape[1], simd.LANES):
         acc = simd.fma(simd.load(P, u, k), simd.load(Q, i, k), acc)

@@ -22,8 +22,6 @@ import sys
 import time
 from typing import Any
 
-import numba
-import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic, models, register_model
@@ -39,7 +37,6 @@ __all__ = [
     "fma",
     "high_sum",
     "load",
-    "lock",
     "low_sum",
     "mul",
     "pause",
@@ -50,9 +47,7 @@ __all__ = [
     "store",
     "sub",
     "total",
-    "unlock",
     "vector",
-    "wait_for",
     "yield_cpu",
 ]
 
@@ -350,40 +345,3 @@ def pause(typingctx):
         return context.get_dummy_value()
 
     return types.void(), codegen
-
-
-@numba.njit(nogil=True, cache=True)
-def wait_for(a, index, value):
-    """Spin until ``a[index] >= value``, giving the core away after a short while.
-
-    Parameters
-    ----------
-    a : (n,) int64
-        Set by other threads with :func:`atomic_store` or :func:`atomic_add`.
-    index, value : int
-    """
-    tries = 0
-    while atomic_load(a, index) < value:
-        tries += 1
-        if tries < 200:
-            pause()
-        else:
-            yield_cpu()
-
-
-@numba.njit(nogil=True, cache=True)
-def lock(a, index):
-    """Take the spin lock ``a[index]`` (0: free, 1: taken)."""
-    tries = 0
-    while not compare_and_swap(a, index, np.int64(0), np.int64(1)):
-        tries += 1
-        if tries < 200:
-            pause()
-        else:
-            yield_cpu()
-
-
-@numba.njit(nogil=True, cache=True)
-def unlock(a, index):
-    """Give the spin lock ``a[index]`` back."""
-    atomic_store(a, index, np.int64(0))

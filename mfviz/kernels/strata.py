@@ -13,6 +13,7 @@ import numba
 from mfviz.kernels import simd, spans
 from mfviz.kernels.order import part_seed, shuffle
 from mfviz.kernels.sgd import sgd
+from mfviz.kernels.waits import wait_for
 
 __all__ = ["barrier", "run_steps", "shuffle_blocks"]
 
@@ -48,7 +49,7 @@ def barrier(counter, arrivals, rows, fill, worker):
     """
     begin = simd.clock_ns()
     simd.atomic_add(counter, 0, 1)
-    simd.wait_for(counter, 0, arrivals)
+    wait_for(counter, 0, arrivals)
     end, none = simd.clock_ns(), spans.NO_BLOCK
     spans.write_span(rows, fill, worker, begin, end, spans.WAIT, 0, none, none, spans.BARRIER, 2)
 

@@ -94,8 +94,7 @@ def shuffle_users(users, low, high, seed):
 
 @numba.njit(nogil=True, cache=True)
 def run_rounds(
-    s, first, last, until, seed, cursors, counter, barriers, worker, model, rates, parts,
-    lanes, fill,
+    s, first, last, until, seed, cursors, counter, barriers, worker, model, rates, lanes, fill
 ):  # fmt: skip
     """Do this worker's part of rounds ``first`` to ``last`` and some of the next.
 
@@ -115,7 +114,7 @@ def run_rounds(
         As in :func:`mfviz.kernels.strata.run_steps`.
     worker : int
     model : Model
-    rates, parts
+    rates
         As in :func:`mfviz.kernels.runs.visit_run`.
     lanes, fill
         As in :func:`mfviz.kernels.spans.write_span`, there called rows; tags: 0 update, 1 shuffle,
@@ -137,7 +136,6 @@ def run_rounds(
             worker,
             model,
             rates,
-            parts,
             lanes,
             fill,
         )
@@ -147,16 +145,16 @@ def run_rounds(
             barrier(counter, barriers * workers, lanes, fill, worker)
     if until > 0:
         group = s.schedule[last, worker]
-        _visit_group(s, group, until, cursor, worker, model, rates, parts, lanes, fill)
+        _visit_group(s, group, until, cursor, worker, model, rates, lanes, fill)
 
 
 @numba.njit(nogil=True, cache=True)
-def _visit_group(s, group, until, cursor, worker, model, rates, parts, lanes, fill):
+def _visit_group(s, group, until, cursor, worker, model, rates, lanes, fill):
     """Go on in the worker's own block of a group until so many ratings of it are done."""
     while cursor[TURN] < s.turns.shape[0] and cursor[OF_ROUND] < until:
         strip = group * s.turns.shape[0] + s.turns[cursor[TURN]]
         begin, before = simd.clock_ns(), cursor[OF_ROUND]
-        complete = _visit_strip(s, strip, until, cursor, worker, model, rates, parts)
+        complete = _visit_strip(s, strip, until, cursor, worker, model, rates)
         end, visits = simd.clock_ns(), cursor[OF_ROUND] - before
         if visits > 0:
             spans.write_span(
@@ -169,7 +167,7 @@ def _visit_group(s, group, until, cursor, worker, model, rates, parts, lanes, fi
 
 
 @numba.njit(nogil=True, cache=True)
-def _visit_strip(s, strip, until, cursor, worker, model, rates, parts):
+def _visit_strip(s, strip, until, cursor, worker, model, rates):
     """Go on in a strip; return whether all of the worker's users are done there."""
     first, count = s.ranges[worker], s.ranges[worker + 1] - s.ranges[worker]
     base, place, visited = strip * s.users.shape[0], cursor[PLACE], cursor[OF_ROUND]
@@ -182,7 +180,7 @@ def _visit_strip(s, strip, until, cursor, worker, model, rates, parts):
         groups = (until - visited + GROUP - 1) // GROUP
         stop = min(end, start + groups * GROUP)
         if start < stop:
-            visit_run(u, start, stop, s.i, s.r, model.P, model.Q, model.bu, model.bi, rates, parts)
+            visit_run(u, start, stop, s.i, s.r, model.P, model.Q, model.bu, model.bi, rates)
             visited += stop - start
         if stop == end:
             place, done = place + 1, 0

@@ -48,6 +48,7 @@ class AveragedSGD(BiasedSolver):
     """
 
     key = "averaged_sgd"
+    rows_in_registers = True
     title = "Averaged SGD"
     paper = (
         "Povey, Zhang, Khudanpur: Parallel training of DNNs with natural gradient and parameter "

@@ -9,21 +9,25 @@ import numpy.typing as npt
 import param
 
 from mfviz.data.problem import Problem
+from mfviz.kernels.bias import Biases
 from mfviz.kernels.ccd import fit_rows
-from mfviz.solvers.base import Card, Checkpoint, Context, Factors, Solver
-from mfviz.solvers.init import INITS, make_factors, memory_parts
-from mfviz.solvers.sides import SIDES, USERS, Side, Sweeper, make_sides, penalty, side_parts
+from mfviz.solvers.alternating import AlternatingSolver
+from mfviz.solvers.base import Card, Checkpoint, Context
+from mfviz.solvers.init import memory_parts
+from mfviz.solvers.sides import SIDES, USERS, Side, Sweeper, make_sides, side_parts
 from mfviz.telemetry.memory import MemoryModel, MemoryPart
 
 __all__ = ["CCD"]
 
 
-class CCD(Solver):
+class CCD(AlternatingSolver):
     """Coordinate descent row by row: one cycle over the features of each user, then of each item.
 
     Pseudo-code: *for all users at once: e = r - Q p_u over the user's ratings; for each feature k:
     p_uk = sum (e + p_uk q_ik) q_ik / (lam n_u + sum q_ik^2), and e follows; barrier; for all items
     at once: the same with the sides swapped; barrier.*
+
+    With ``biases`` a row's bias is fitted before its features, to the residual of the moment.
 
     ALS solves a row exactly, in f^2 steps a rating and f^3 a row; one cycle costs f a rating and
     gets most of the way.
@@ -45,34 +49,16 @@ class CCD(Solver):
         r"{\lambda n_u + \sum_{i\in\Omega_u} q_{ik}^2}\quad k = 1..f"
         r"\qquad\text{(the same for } q_{ik})"
     )
-    two_sided = True
-    has_lr = False
     card = Card(
         parallel="All rows of a side; the features of one row come one after the other.",
         synchronises="One barrier after the users and one after the items of each epoch.",
         conflicts="None: a row has one writer, and the other side is only read.",
-        cost="20 f flops a rating and epoch: linear in the rank, where ALS is quadratic.",
+        cost="16 f flops a rating and epoch: linear in the rank, where ALS is quadratic.",
         memory="Ratings twice and their residuals once (20 N), and the factors.",
         kernel="kernels.ccd: one pass of 16-lane gathers a feature over the ratings of a row.",
     )
 
-    lam = param.Number(0.05, bounds=(0.0, 100.0), doc="Regularisation λ.")
     epochs = param.Integer(15, bounds=(1, 10_000), doc="Cycles over the features of both sides.")
-    weighted = param.Boolean(
-        True, doc="Count λ once for each rating of a row instead of once for the row."
-    )
-    init = param.Selector(
-        default="positive",
-        objects=list(INITS),
-        doc="Initial factors: positive U[0,2)·√(mean/f); uniform U[0,1)/√f; normal N(0,1).",
-    )
-    init_scale = param.Number(
-        1.0, bounds=(0.0, 10.0), inclusive_bounds=(False, True), doc="Factor of initial values."
-    )
-
-    def determinism(self, backend: str = "cpu") -> str:
-        """Return "exact": neither workers nor chunks change a bit of the result."""
-        return "exact"
 
     def memory(self, n_users: int, n_items: int, nnz: int, backend: str = "cpu") -> MemoryModel:
         """Ratings in both orders, residuals, the model and the counters."""
@@ -81,14 +67,10 @@ class CCD(Solver):
         sides = side_parts(n_users, n_items, nnz)
         return MemoryModel((*sides, *model, residuals, Sweeper.part(self.workers)))
 
-    def objective(self, problem: Problem, factors: Factors, squared_error: float) -> float:
-        """Return squared error plus λ times the (weighted) squared norms of all rows."""
-        return squared_error + self.lam * penalty(problem, factors, self.weighted)
-
     def iterate(self, problem: Problem, context: Context) -> Iterator[Checkpoint]:
         """Train; see :meth:`mfviz.solvers.base.Solver.iterate`."""
         context.names = SIDES
-        factors = make_factors(self, problem, context)
+        factors = self.make_model(problem, context, zero="P")
         sides = make_sides(problem, context, factors)
         residuals = context.ledger.empty("residuals", problem.train.nnz, np.float32)
         sweeper, updates = Sweeper(context, whole_rows=True), 0
@@ -98,7 +80,8 @@ class CCD(Solver):
         factors.Q[problem.train.item_counts == 0] = 0.0
         for epoch in range(1, self.epochs + 1):
             for side in sides:
-                for low, high in self._fit(sweeper, side, context, residuals):
+                biases = self.biases_of(side, factors)
+                for low, high in self._fit(sweeper, side, biases, context, residuals):
                     updates += high - low
                     if high < len(side.index):
                         yield Checkpoint("chunk", epoch, updates)
@@ -107,15 +90,20 @@ class CCD(Solver):
             yield Checkpoint("epoch", epoch, updates)
 
     def _fit(
-        self, sweeper: Sweeper, side: Side, context: Context, residuals: npt.NDArray[np.float32]
+        self,
+        sweeper: Sweeper,
+        side: Side,
+        biases: Biases,
+        context: Context,
+        residuals: npt.NDArray[np.float32],
     ) -> Iterator[tuple[int, int]]:
         """Fit all rows of a side; see :meth:`Sweeper.sweep`."""
         spans = context.spans
 
         def kernel(worker: int, low: int, high: int, size: int) -> None:
             fit_rows(
-                side.X, side.Y, side.indptr, side.index, side.r, residuals, low, high, size,
-                sweeper.counter, self.rank, float(context.lam), self.weighted, sweeper.ends,
+                side.X, side.Y, biases, side.indptr, side.index, side.r, residuals, low, high,
+                size, sweeper.counter, self.rank, float(context.lam), self.weighted, sweeper.ends,
                 spans.rows, spans.fill, worker, side.tag,
             )  # fmt: skip
 

@@ -10,18 +10,21 @@ import numpy.typing as npt
 import param
 
 from mfviz.data.problem import Problem
+from mfviz.kernels.bias import Biases, step_rows
 from mfviz.kernels.ccdpp import Order, refresh, rewind, run_passes, subtract_model
-from mfviz.solvers.base import Card, Checkpoint, Context, Factors, Solver
-from mfviz.solvers.init import INITS, make_factors, memory_parts
+from mfviz.solvers.alternating import AlternatingSolver
+from mfviz.solvers.base import Card, Checkpoint, Context
+from mfviz.solvers.budget import Budget
+from mfviz.solvers.init import memory_parts
 from mfviz.solvers.sides import (
     CALL_NS,
     GRABS,
     ITEMS,
     SIDES,
     USERS,
+    Side,
     end_of_row,
     make_sides,
-    penalty,
     side_parts,
 )
 from mfviz.telemetry.events import Measured
@@ -34,14 +37,17 @@ Steps = list[tuple[int, ...]]
 STEPS = 512  # of one kernel call, whose spans must find room
 STILL = 5  # features that gain next to nothing at once, after which an epoch is over
 RESIDUAL = len(SIDES)  # tag of the span in which the residual is computed anew
+BIASES = RESIDUAL + 1
 
 
-class CCDPP(Solver):
+class CCDPP(AlternatingSolver):
     """Coordinate descent feature by feature, on a residual that is kept up to date.
 
     Pseudo-code: *for each feature t: add w h^T of feature t back to the residual; as often as
     ``inner`` says: for all items at once h_i = sum R w / (lam n_i + sum w^2); barrier; for all
     users at once w_u = sum R h / (lam n_u + sum h^2); barrier; take w h^T off again.*
+
+    With ``biases`` an epoch begins with the best bias of each item, then of each user.
 
     The residual lies by user and by item. Float32 additions make it drift from r - P Q^T, so it is
     computed anew every ``refresh`` epochs; how far it was off is told as a measurement. A rating
@@ -50,7 +56,7 @@ class CCDPP(Solver):
 
     Memory: 16 N + 8 (m + n + 2) for residual and indices, 4 (f + 1)(m + n) for the model,
     4 k (m + n) + 4 n for the k features one by one and 64 (T + 1) for counters; with a stop rule
-    4 (m + n) for the gains.
+    4 (m + n) for the gains, and with biases as much for their steps.
 
     Reproducibility: exact, whatever the workers; a row has one writer.
     """
@@ -67,8 +73,6 @@ class CCDPP(Solver):
         r"w_u = \frac{\sum_{i\in\Omega_u} \hat R_{ui} h_i}{\lambda n_u + \sum_i h_i^2},\quad "
         r"R = \hat R - w h^\top"
     )
-    two_sided = True
-    has_lr = False
     card = Card(
         parallel="All items of one feature, then all users of it; features come one by one.",
         synchronises="Two barriers for each feature and inner iteration: 2 f inner an epoch.",
@@ -78,11 +82,7 @@ class CCDPP(Solver):
         kernel="kernels.ccdpp: 16-lane gathers, one pass an order and feature, barriers inside.",
     )
 
-    lam = param.Number(0.05, bounds=(0.0, 100.0), doc="Regularisation λ.")
     epochs = param.Integer(15, bounds=(1, 10_000), doc="Outer iterations, over all features.")
-    weighted = param.Boolean(
-        True, doc="Count λ once for each rating of a row instead of once for the row."
-    )
     inner = param.Integer(1, bounds=(1, 100), doc="Times that a feature is fitted in a row.")
     stop_below = param.Number(
         0.0,
@@ -96,18 +96,6 @@ class CCDPP(Solver):
     zero_items = param.Boolean(
         True, doc="Start with Q = 0, as LIBPMF does (not where a start is given)."
     )
-    init = param.Selector(
-        default="positive",
-        objects=list(INITS),
-        doc="Initial factors: positive U[0,2)·√(mean/f); uniform U[0,1)/√f; normal N(0,1).",
-    )
-    init_scale = param.Number(
-        1.0, bounds=(0.0, 10.0), inclusive_bounds=(False, True), doc="Factor of initial values."
-    )
-
-    def determinism(self, backend: str = "cpu") -> str:
-        """Return "exact": neither workers nor chunks change a bit of the result."""
-        return "exact"
 
     def memory(self, n_users: int, n_items: int, nnz: int, backend: str = "cpu") -> MemoryModel:
         """Residual in both orders, the model, the features one by one, and counters."""
@@ -125,16 +113,14 @@ class CCDPP(Solver):
         ]
         if self.stop_below:
             parts.append(part("gains", "4 (m + n)", 4 * (m + n)))
+        if self.biases:
+            parts.append(part("steps of biases", "4 (m + n)", 4 * (m + n)))
         return MemoryModel(tuple(parts))
-
-    def objective(self, problem: Problem, factors: Factors, squared_error: float) -> float:
-        """Return squared error plus λ times the (weighted) squared norms of all rows."""
-        return squared_error + self.lam * penalty(problem, factors, self.weighted)
 
     def iterate(self, problem: Problem, context: Context) -> Iterator[Checkpoint]:
         """Train; see :meth:`mfviz.solvers.base.Solver.iterate`."""
-        context.names = (*SIDES, "residual")
-        factors = make_factors(self, problem, context)
+        context.names = (*SIDES, "residual", "biases")
+        factors = self.make_model(problem, context, zero="Q")
         if self.zero_items and context.start is None:
             factors.Q[:] = 0.0
         passes = _Passes(self, problem, context)
@@ -143,6 +129,9 @@ class CCDPP(Solver):
         factors.P[problem.train.user_counts == 0] = 0.0
         factors.Q[problem.train.item_counts == 0] = 0.0
         for epoch in range(1, self.epochs + 1):
+            if self.biases:
+                for _ in passes.fit_biases():
+                    yield Checkpoint("chunk", epoch, passes.visits)
             for _ in passes.epoch():
                 yield Checkpoint("chunk", epoch, passes.visits)
             if self.refresh and epoch % self.refresh == 0:
@@ -158,38 +147,75 @@ class _Passes:
         self.solver, self.problem, self.context = solver, problem, context
         factors, ledger, workers = context.factors, context.ledger, context.crew.workers
         assert factors is not None
-        self.orders = []
-        for side in make_sides(problem, context, factors):
+        self.orders, self.sides, self.steps = [], make_sides(problem, context, factors), []
+        for side in self.sides:
             name, rows = SIDES[side.tag], len(side.X)
             XT = ledger.empty(f"{name} by feature", (solver.rank, rows), np.float32)
             XT[:] = side.X.T[: solver.rank]
             gain = ledger.empty(f"gains of {name}", rows if solver.stop_below else 0, np.float32)
             order = Order(side.X, XT, side.indptr, side.index, side.r, gain)
             self.orders.append(order)
-        for order, other in zip(self.orders, self.orders[::-1], strict=True):
-            if factors.Q.any():
-                self._subtract(order, other)
+            if solver.biases:
+                self.steps.append(ledger.empty(f"steps of biases of {name}", rows, np.float32))
+        for side, order in zip(self.sides, self.orders, strict=True):
+            if factors.Q.any() or solver.biases:
+                self._subtract(side, order)
         self.old = ledger.empty("items' old feature", problem.n_items, np.float32, fill=0)
         shared = ledger.empty("counters", (workers + 1, 8), np.int64, fill=0)
         self.counted, self.arrivals = shared[:workers], shared[workers]
         self.barriers = 0
         self.pending = self.before = -1
-        self.best_gain = 0.0
-        self.ratings_per_ns = 1e-2  # a guess, then measured
+        self.best_gain, self.untouched = 0.0, True
+        self.budget = Budget(1e-2)
 
     @property
     def visits(self) -> int:
         """Ratings visited since the start."""
         return int(self.counted[:, 0].sum())
 
-    def _subtract(self, order: Order, other: Order) -> None:
+    def _subtract(self, side: Side, order: Order) -> None:
         workers, rows = self.context.crew.workers, len(order.X)
+        model = (side.X, side.Y, side.bx, side.by, self._mu)
 
         def task(worker: int) -> None:
             first, stop = rows * worker // workers, rows * (worker + 1) // workers
-            subtract_model(order.X, other.X, order.indptr, order.cols, order.R, first, stop)
+            subtract_model(*model, order.indptr, order.cols, order.R, first, stop)
 
         self.context.crew.run(task)
+
+    @property
+    def _mu(self) -> np.float32:
+        assert self.context.factors is not None
+        return np.float32(self.context.factors.mu)
+
+    def fit_biases(self) -> Iterator[None]:
+        """Fit the items' biases, then the users', and bring both residuals up to date.
+
+        The feature that is pending is taken off on the way.
+        """
+        factors, pieces, t = self.context.factors, self._pieces(), self.pending
+        assert factors is not None
+        for step in self.steps:
+            step[:] = 0.0
+        for s, pending, on in ((ITEMS, t, True), (USERS, t, True), (ITEMS, -1, False)):
+            biases = self.solver.biases_of(self.sides[s], factors, on=on)
+            for low, high in pieces[s]:
+                self._step_biases(s, pending, biases, low, high)
+                yield
+        self.pending = -1
+
+    def _step_biases(self, s: int, pending: int, biases: Biases, low: int, high: int) -> None:
+        spans, crew = self.context.spans, self.context.crew
+        order, other, taken = self.orders[s], self.orders[1 - s], np.zeros(1, dtype=np.int64)
+        size = max(1, -(-(high - low) // (GRABS * crew.workers)))
+
+        def task(worker: int) -> None:
+            step_rows(
+                order, other.XT, pending, biases, self.steps[1 - s], self.steps[s], low, high,
+                size, taken, spans.rows, spans.fill, worker, BIASES,
+            )  # fmt: skip
+
+        crew.run(task)
 
     def epoch(self) -> Iterator[None]:
         """Fit every feature, yielding at safe points."""
@@ -205,7 +231,8 @@ class _Passes:
 
     def _until_still(self, pieces: list[list[tuple[int, int]]]) -> Iterator[None]:
         """Fit features, leaving one that gains no more and the epoch when five are still."""
-        still, first = 0, self.pending < 0
+        still, first = 0, self.untouched
+        self.untouched = False
         for t in range(self.solver.rank):
             for again in range(self.solver.inner):
                 yield from self._run(self._fit(pieces, t, again))
@@ -221,7 +248,7 @@ class _Passes:
 
     def _pieces(self) -> list[list[tuple[int, int]]]:
         """Cut each side into whole rows of no more ratings than lie between two checkpoints."""
-        most = min(self.context.chunk, max(1, int(self.ratings_per_ns * CALL_NS)))
+        most = min(self.context.chunk, self.budget.ratings(CALL_NS))
         found = []
         for order in self.orders:
             low, pieces = 0, []
@@ -246,7 +273,7 @@ class _Passes:
 
     def _run(self, steps: Steps) -> Iterator[None]:
         """Send the crew through steps, as many in a call as are short enough; yield after each."""
-        most = min(self.context.chunk, max(1, int(self.ratings_per_ns * CALL_NS)))
+        most = min(self.context.chunk, self.budget.ratings(CALL_NS))
         table = np.array(steps, dtype=np.int64)
         sizes = table[:, 5] - table[:, 4]
         first = 0
@@ -257,8 +284,7 @@ class _Passes:
                 last += 1
             began = time.monotonic_ns()
             self._call(table, first, last)
-            if total > 10_000:
-                self.ratings_per_ns = total / (time.monotonic_ns() - began)
+            self.budget.learn(total, began)
             if last < len(table):
                 yield
             first = last
@@ -281,18 +307,18 @@ class _Passes:
 
     def refresh(self, epoch: int) -> Iterator[None]:
         """Compute the residual anew and tell how far it was off."""
-        train, (users, items), workers = self.problem.train, self.orders, self.context.crew.workers
-        sides = ((train.u, train.i, users, items), (train.i, train.u, items, users))
+        train, workers = self.problem.train, self.context.crew.workers
+        rows = ((train.u, train.i), (train.i, train.u))
         drifts = [0.0, 0.0]
-        step = min(self.context.chunk, max(1, CALL_NS // users.X.shape[1]))
+        step = min(self.context.chunk, max(1, CALL_NS // self.sides[USERS].X.shape[1]))
 
         def task(worker: int, start: int) -> None:
             begin = self.context.spans.now_ns()
             for s in range(worker, 2, workers):
-                row, col, own, other = sides[s]
+                (row, col), own, side = rows[s], self.orders[s], self.sides[s]
                 drift = refresh(
-                    row, col, train.r, start, min(start + step, train.nnz), own.X, other.X,
-                    self.pending, own.indptr, own.R,
+                    row, col, train.r, start, min(start + step, train.nnz), side.X, side.Y,
+                    side.bx, side.by, self._mu, self.pending, own.indptr, own.R,
                 )  # fmt: skip
                 drifts[s] = max(drifts[s], drift)
             if worker < 2:

@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import param
 
-from mfviz.data.layout import grid
 from mfviz.data.problem import Problem
 from mfviz.kernels.strata import run_steps, shuffle_blocks
 from mfviz.solvers.base import Card, Checkpoint, Context, Factors
+from mfviz.solvers.blocks import lay_out_blocks
+from mfviz.solvers.budget import Budget
 from mfviz.solvers.schedules import SCHEDULES
-from mfviz.solvers.stochastic import SOLO_NS, BiasedSolver, Records, draw_seed, pack
+from mfviz.solvers.stochastic import SOLO_NS, BiasedSolver, draw_seed
 from mfviz.telemetry.memory import MemoryModel, MemoryPart
 
 __all__ = ["DSGD", "stratum_schedule"]
@@ -42,6 +43,7 @@ class DSGD(BiasedSolver):
     """
 
     key = "dsgd"
+    rows_in_registers = True
     title = "DSGD"
     paper = (
         "Gemulla, Nijkamp, Haas, Sismanis: Large-scale matrix factorization with distributed "
@@ -59,7 +61,7 @@ class DSGD(BiasedSolver):
         conflicts="None while the barrier is on; unequal blocks cost waiting instead.",
         cost="8 f flops a rating; time is the sum over strata of the slowest worker's ratings.",
         memory="12 N + 4 (f + 1)(m + n) bytes and 16 d² for grid and schedule.",
-        kernel="kernels.strata: the compiled loop of sgd on blocks, barriers inside the kernel.",
+        kernel="kernels.strata: the loop of sgd, rows in registers, on blocks; barriers inside.",
     )
 
     grid = param.Integer(8, bounds=(1, 256), doc="Blocks along each side, d; d strata an epoch.")
@@ -149,15 +151,13 @@ class _Blocks:
     ) -> None:
         self.solver, self.context, self.factors = solver, context, factors
         d = solver.grid
-        layout = grid(problem.train, d, d, rng, shuffle=solver.shuffle)
-        ledger = context.ledger
-        self.records: Records = pack(ledger, layout.u, layout.i, layout.r)
-        self.offsets = ledger.empty("block offsets", d * d + 1, np.int64)
-        self.offsets[:] = layout.offsets
-        self.strata = ledger.empty("strata", (d, d), np.int64)
+        self.records, self.offsets = lay_out_blocks(
+            problem, context, d, rng, shuffle=solver.shuffle
+        )
+        self.strata = context.ledger.empty("strata", (d, d), np.int64)
         self.counter = np.zeros(8, dtype=np.int64)  # arrivals at barriers
         self.barriers = 0
-        self.ratings_per_ns = 0.5 / factors.P.shape[1]  # a slow guess, then measured
+        self.budget = Budget(0.5 / factors.P.shape[1])
 
     def shuffle(self, seed: np.uint64) -> None:
         """Shuffle each block in place."""
@@ -166,7 +166,7 @@ class _Blocks:
 
     def run(self, seed: np.uint64, factor: float) -> Iterator[tuple[str, int]]:
         """Visit all ratings once; yield at safe points what kind they are, and ratings visited."""
-        budget = int(min(self.context.chunk, max(1.0, self.ratings_per_ns * SOLO_NS)))
+        budget = min(self.context.chunk, self.budget.ratings(SOLO_NS))
         steps, visits = self._steps(budget)
         first = 0
         while first < len(steps):
@@ -176,8 +176,7 @@ class _Blocks:
                 last += 1
             begin = time.monotonic_ns()
             self._call(steps, first, last, seed, factor)
-            if total > 10_000:
-                self.ratings_per_ns = total / (time.monotonic_ns() - begin)
+            self.budget.learn(total, begin)
             yield ("stratum" if steps[last - 1, 5] else "chunk"), total
             first = last
 

@@ -6,8 +6,10 @@ import itertools
 from collections.abc import Iterator
 
 import numpy as np
+import param
 
 from mfviz.data.problem import Problem
+from mfviz.kernels.counted import counted_until
 from mfviz.kernels.order import part_seed, shuffle
 from mfviz.kernels.sgd import sgd_until, shuffle_until
 from mfviz.solvers.base import Card, Checkpoint, Context, Factors
@@ -21,7 +23,8 @@ from mfviz.solvers.stochastic import (
     gate_signal,
     pack,
 )
-from mfviz.telemetry.memory import MemoryModel
+from mfviz.telemetry.events import Measured
+from mfviz.telemetry.memory import MemoryModel, MemoryPart
 
 __all__ = ["Hogwild"]
 
@@ -36,12 +39,17 @@ class Hogwild(BiasedSolver):
     further epoch: to shuffle all of them again would keep the workers waiting. A write that meets
     another one is lost; that is tolerated because ratings are sparse.
 
-    Memory: as sgd, 12 N + 4 (f + 1)(m + n).
+    With ``count_conflicts`` rows carry marks, and each epoch tells how many visits met another
+    worker at one of their rows, and how many writes of rows were lost (of two a visit). The marks
+    make the workers slower, and so change what is counted.
+
+    Memory: as sgd, 12 N + 4 (f + 1)(m + n); with marks 16 (m + n) + 64 T more.
 
     Reproducibility: exact with one worker, where it is sgd bit for bit; statistical otherwise.
     """
 
     key = "hogwild"
+    rows_in_registers = True
     title = "Hogwild!"
     paper = "Recht, Ré, Wright, Niu: Hogwild!: a lock-free approach to parallelizing SGD, 2011"
     equations = (
@@ -55,7 +63,11 @@ class Hogwild(BiasedSolver):
         conflicts="Two workers may write one row at a time; some updates are lost or stale.",
         cost="8 f flops a rating; cache lines of popular items move between the cores.",
         memory="12 N + 4 (f + 1)(m + n) bytes, as sgd.",
-        kernel="kernels.sgd, the compiled loop of sgd, by all workers on shared arrays.",
+        kernel="kernels.sgd, the loop of sgd, rows in registers, by all workers on shared arrays.",
+    )
+
+    count_conflicts = param.Boolean(
+        False, doc="Count conflicts and lost writes of each epoch, by marks that slow it down."
     )
 
     def determinism(self, backend: str = "cpu") -> str:
@@ -63,8 +75,13 @@ class Hogwild(BiasedSolver):
         return "exact" if self.workers == 1 else "statistical"
 
     def memory(self, n_users: int, n_items: int, nnz: int, backend: str = "cpu") -> MemoryModel:
-        """Records of the ratings, and the model."""
-        return MemoryModel(tuple(self.model_parts(n_users, n_items, nnz)))
+        """Records of the ratings, the model, and marks where conflicts are counted."""
+        parts = self.model_parts(n_users, n_items, nnz)
+        if self.count_conflicts:
+            rows, T = n_users + n_items, self.workers
+            size = 16 * rows + 64 * T
+            parts.append(MemoryPart("marks", "workspace", "host", "16 (m + n) + 64 T", size))
+        return MemoryModel(tuple(parts))
 
     def iterate(self, problem: Problem, context: Context) -> Iterator[Checkpoint]:
         """Train; see :meth:`mfviz.solvers.base.Solver.iterate`."""
@@ -83,6 +100,7 @@ class Hogwild(BiasedSolver):
             yield from free_run(context, shares.step, epoch, lambda: shares.visits)
             if shares.visits < epoch * train.nnz:
                 return  # dismissed in the middle of an epoch
+            shares.tell(epoch)
             here = Checkpoint("chunk", epoch, shares.visits)
             yield from self.judge(schedule, problem, context, here)
             yield Checkpoint("epoch", epoch, shares.visits)
@@ -106,6 +124,10 @@ class _Shares:
         self.most = max(context.chunk, len(records) // room + 1)
         self.signal = gate_signal(context)
         self.most_ns = FREE_NS if workers > 1 else SOLO_NS
+        if solver.count_conflicts:
+            count = len(factors.P) + len(factors.Q)
+            self.marks = context.ledger.empty("marks", (2, count), np.int64, fill=0)
+            self.conflicts = context.ledger.empty("conflicts", (workers, 8), np.int64, fill=0)
 
     @property
     def visits(self) -> int:
@@ -132,7 +154,19 @@ class _Shares:
             model = self.factors
             rates = self.solver.rates(self.context, model, self.factor)
             stop = min(last, at + self.most)
-            self.at[worker] = sgd_until(
-                self.records, at, stop, *lane, model.P, model.Q, model.bu, model.bi, rates
-            )
+            work = (self.records, at, stop, *lane, model.P, model.Q, model.bu, model.bi, rates)
+            if self.solver.count_conflicts:
+                self.at[worker] = counted_until(*work, *self.marks, self.conflicts)
+            else:
+                self.at[worker] = sgd_until(*work)
         return self.at[worker] < last
+
+    def tell(self, epoch: int) -> None:
+        """Emit what was counted in an epoch, and count anew."""
+        if not self.solver.count_conflicts:
+            return
+        met, kept = int(self.conflicts[:, 0].sum()), int(self.marks[1].sum())
+        lost = 2 * len(self.records) - kept
+        for name, value, unit in (("conflicts", met, "visits"), ("lost writes", lost, "rows")):
+            self.context.emit(Measured, epoch=epoch, name=name, value=float(value), unit=unit)
+        self.marks[1], self.conflicts[:] = 0, 0

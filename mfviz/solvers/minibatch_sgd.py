@@ -14,15 +14,23 @@ from mfviz.kernels.minibatch import ERRORS, QUIET, STEPS, SUMS, Batch, run_batch
 from mfviz.kernels.order import shuffle
 from mfviz.kernels.sgd import shuffle_until
 from mfviz.solvers.base import Card, Checkpoint, Context, Factors
+from mfviz.solvers.budget import Budget
 from mfviz.solvers.stochastic import NAMES, OPEN, SOLO_NS, BiasedSolver, draw_seed, pack
+from mfviz.telemetry.events import Noticed
 from mfviz.telemetry.memory import MemoryModel, MemoryPart
 
 __all__ = ["MinibatchSGD"]
 
 Int64 = npt.NDArray[np.int64]
 FORMS = ("sum", "mean", "row")  # in the order of kernels.minibatch
+WAIT = NAMES.index("wait")
 ROOM = 1024  # steps of a kernel call, whose spans must find room
 CALL_NS = 25_000_000  # aim of the time of a kernel call
+ALONE = 1 << 13  # numbers in the rows of a batch, below which one worker makes all of it
+ALONE_WORDS = (
+    "Batches of {} rating(s) are less work than the barriers between workers: one worker makes "
+    "them, the others wait."
+)
 
 
 class MinibatchSGD(BiasedSolver):
@@ -38,6 +46,9 @@ class MinibatchSGD(BiasedSolver):
 
     Memory: 12 N + 4 (f + 1)(m + n) as sgd; for the new rows 4 (f + 2)(m + n), 4 b for errors and
     64 for a counter.
+
+    Of a batch whose rows have fewer than 8192 numbers one worker makes all, and the others are
+    drawn waiting: its work is some microseconds, no more than the barriers would take.
 
     Reproducibility: exact, whatever the workers; each row is added up by one worker, in order.
     """
@@ -55,7 +66,7 @@ class MinibatchSGD(BiasedSolver):
     )
     card = Card(
         parallel="The ratings of a batch for their errors, then the rows that it hits.",
-        synchronises="Three barriers a batch, so small batches mostly wait.",
+        synchronises="Three barriers a batch; of a small one a worker makes all, the others wait.",
         conflicts="None: sums of a row are made by the worker that owns the row.",
         cost="About 10 f flops a rating, and the rows of a batch are written twice.",
         memory="12 N + 4 (f + 1)(m + n) bytes as sgd, and as much as the model for new rows.",
@@ -104,6 +115,8 @@ class MinibatchSGD(BiasedSolver):
         train, spans = problem.train, context.spans
         records = pack(context.ledger, train.u, train.i, train.r)
         batches = _Batches(self, context, factors, records, self._size(train.nnz))
+        if batches.team < self.workers:
+            context.emit(Noticed, level="info", message=ALONE_WORDS.format(batches.size))
         total, updates = train.nnz, 0
         shuffle(records, 0, draw_seed(order_rng), total, 0)
         list(self.judge(schedule, problem, context, Checkpoint("chunk", 0, 0)))
@@ -155,13 +168,15 @@ class _Batches:
         )
         self.arrivals = ledger.empty("arrivals", 8, np.int64, fill=0)
         self.barriers = 0
-        self.ratings_per_ns = 0.02 / model.P.shape[1]  # a slow guess, then measured
+        alone = size * model.P.shape[1] < ALONE
+        self.team = 1 if alone else context.crew.workers
+        self.budget = Budget(0.02 / model.P.shape[1])
 
     def run(self, factor: float) -> Iterator[int]:
         """Go through all batches; yields the visits of each kernel call."""
         first, total = 0, len(self.records)
         while first < total:
-            budget = min(self.context.chunk, max(1, int(self.ratings_per_ns * CALL_NS)))
+            budget = min(self.context.chunk, self.budget.ratings(CALL_NS))
             if self.size > budget:
                 last = min(first + self.size, total)
                 yield from self._pieces(first, last, budget, factor)
@@ -190,26 +205,25 @@ class _Batches:
                 yield visits if phase == SUMS else 0
 
     def _call(self, steps: Int64, visits: int, factor: float) -> int:
-        context, crew, spans, model = (
-            self.context,
-            self.context.crew,
-            self.context.spans,
-            self.factors,
-        )
+        context, spans, model = self.context, self.context.spans, self.factors
         rates = self.solver.rates(context, model, factor)
         form, passed = FORMS.index(self.solver.form), self.barriers
 
         def task(worker: int) -> None:
             run_batches(
                 steps, 0, len(steps), self.records, model.P, model.Q, model.bu, model.bi, rates,
-                form, self.batch, self.arrivals, passed, worker, crew.workers,
+                form, self.batch, self.arrivals, passed, worker, self.team,
                 spans.rows, spans.fill,
             )  # fmt: skip
 
         began = time.monotonic_ns()
-        crew.run(task)
-        took = time.monotonic_ns() - began
-        if took > 1_000_000:
-            self.ratings_per_ns = visits / took
-        self.barriers += int(steps[:, 5].sum())
+        if self.team == 1:
+            task(0)
+            ended = spans.now_ns()
+            for idle in range(1, context.crew.workers):
+                spans.add(idle, began, ended, op="wait", reason="barrier", tag=WAIT)
+        else:
+            context.crew.run(task)
+            self.barriers += int(steps[:, 5].sum())
+        self.budget.learn(visits, began)
         return visits

@@ -30,6 +30,7 @@ class SGD(BiasedSolver):
     """
 
     key = "sgd"
+    rows_in_registers = True
     title = "SGD"
     paper = "Koren, Bell, Volinsky: Matrix factorization techniques for recommender systems, 2009"
     equations = (
@@ -43,7 +44,7 @@ class SGD(BiasedSolver):
         conflicts="None; each visit sees the result of all visits before it.",
         cost="8 f flops a rating; one epoch visits all N ratings once.",
         memory="12 N + 4 (f + 1)(m + n) bytes.",
-        kernel="kernels.sgd: 16-lane vectors over shuffled 12-byte records, rows prefetched.",
+        kernel="kernels.sgd: both rows in registers, shuffled 12-byte records, rows prefetched.",
     )
 
     workers = param.Integer(

@@ -17,6 +17,7 @@ from mfviz.kernels.als import group_by_row
 from mfviz.kernels.metrics import squared_norms
 from mfviz.kernels.rows import begin_at
 from mfviz.solvers.base import Context, Factors
+from mfviz.solvers.budget import Budget
 from mfviz.telemetry.memory import MemoryPart
 
 __all__ = [
@@ -132,7 +133,7 @@ class Sweeper:
         workers = context.crew.workers
         shared = context.ledger.empty("row counter and ends", (workers + 1, 8), np.int64, fill=0)
         self.ends, self.counter = shared[:workers], shared[workers, :1]
-        self.ratings_per_ns = 1e-3  # a slow guess, then measured
+        self.budget = Budget(1e-3)
 
     @staticmethod
     def part(workers: int) -> MemoryPart:
@@ -154,14 +155,13 @@ class Sweeper:
         """
         nnz, low = len(side.index), 0
         while low < nnz:
-            budget = min(self.context.chunk, max(1, int(self.ratings_per_ns * CALL_NS)))
+            budget = min(self.context.chunk, self.budget.ratings(CALL_NS))
             high = min(nnz, low + budget)
             if self.whole_rows:
                 high = end_of_row(side.indptr, low, high)
             began = time.monotonic_ns()
             self._call(side, low, high, kernel)
-            if high - low > 10_000:
-                self.ratings_per_ns = (high - low) / (time.monotonic_ns() - began)
+            self.budget.learn(high - low, began)
             yield low, high
             low = high
 

@@ -9,6 +9,7 @@ order of visits.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,8 @@ import param
 from mfviz.data.problem import Problem
 from mfviz.kernels.metrics import squared_error, squared_norms
 from mfviz.kernels.order import TRIPLE
-from mfviz.kernels.sgd import Rates
+from mfviz.kernels.registers import parts_of
+from mfviz.kernels.sgd import WIDEST, Rates
 from mfviz.solvers.base import Checkpoint, Context, Factors, Solver
 from mfviz.solvers.init import INITS, make_factors, memory_parts
 from mfviz.solvers.schedules import SCHEDULES, Schedule
@@ -48,7 +50,15 @@ Records = npt.NDArray[np.void]
 
 
 class BiasedSolver(Solver):
-    """Base of the solvers that train ``mu + bu[u] + bi[i] + p.q`` by stochastic descent."""
+    """Base of the solvers that train ``mu + bu[u] + bi[i] + p.q`` by stochastic descent.
+
+    Attributes
+    ----------
+    rows_in_registers : bool
+        Whether the kernel is compiled for the width of a row, to keep whole rows in registers.
+    """
+
+    rows_in_registers: ClassVar[bool] = False
 
     lr = param.Number(
         0.03, bounds=(0.0, 10.0), doc="Learning rate γ of the factors in the first epoch."
@@ -85,6 +95,12 @@ class BiasedSolver(Solver):
         "batch size that gains.",
     )
 
+    @property
+    def kernel_rank(self) -> int:
+        """Rank to compile the kernels at: each width of a row has its own, up to a limit."""
+        width = min(Factors.width(self.rank), WIDEST + 1)
+        return width if self.rows_in_registers else super().kernel_rank
+
     def objective(self, problem: Problem, factors: Factors, squared_error: float) -> float:
         """Return the weighted-λ objective, with the factors and biases as they are now."""
         loss = squared_error + self.lam * weighted_norms(problem, factors.P, factors.Q)
@@ -110,6 +126,7 @@ class BiasedSolver(Solver):
 
     def rates(self, context: Context, factors: Factors, factor: float) -> Rates:
         """Return what the kernels need, from the live learning rate and λ."""
+        width = factors.P.shape[1]
         return Rates(
             mu=np.float32(factors.mu),
             lr=np.float32(context.lr * factor),
@@ -117,6 +134,7 @@ class BiasedSolver(Solver):
             lr_bias=np.float32(self.lr_bias * factor),
             lam_bias=np.float32(self.lam_bias),
             biased=bool(factors.biased),
+            parts=parts_of(width) if self.rows_in_registers and width <= WIDEST else (),
         )
 
     def judge(

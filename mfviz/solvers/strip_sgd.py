@@ -11,11 +11,10 @@ import numpy.typing as npt
 import param
 
 from mfviz.data.problem import Problem
-from mfviz.kernels.registers import parts_of
-from mfviz.kernels.runs import WIDEST
 from mfviz.kernels.strip_layout import count, count_runs, deal, place
 from mfviz.kernels.strips import OF_ALL, Model, Strips, run_rounds
 from mfviz.solvers.base import Card, Checkpoint, Context, Factors
+from mfviz.solvers.budget import Budget
 from mfviz.solvers.dsgd import stratum_schedule
 from mfviz.solvers.init import memory_parts
 from mfviz.solvers.stochastic import SOLO_NS, BiasedSolver, draw_seed
@@ -49,6 +48,7 @@ class StripSGD(BiasedSolver):
     """
 
     key = "strip_sgd"
+    rows_in_registers = True
     title = "Strip SGD"
     paper = (
         "mfviz's own; orders as in Zhuang et al. 2013 (blocks by user) and Gemulla et al. 2011 "
@@ -103,11 +103,6 @@ class StripSGD(BiasedSolver):
             )
         )  # fmt: skip
 
-    @property
-    def kernel_rank(self) -> int:
-        """Rank that the kernels are compiled for: they depend on the width of a row."""
-        return min(Factors.width(self.rank), WIDEST + 1)
-
     def iterate(self, problem: Problem, context: Context) -> Iterator[Checkpoint]:
         """Train; see :meth:`mfviz.solvers.base.Solver.iterate`."""
         init_rng, layout_rng, order_rng = context.rng.spawn(3)
@@ -149,13 +144,12 @@ class _Rounds:
         self.model = Model(factors.P, factors.Q, factors.bu, factors.bi)
         self.factors = factors
         width = factors.P.shape[1]
-        self.parts = parts_of(width) if width <= WIDEST else ()
         self.strips = self._lay_out(problem)
         self.loads = self._loads()
         self.cursors = np.zeros((self.workers, 8), dtype=np.int64)
         self.counter = np.zeros(8, dtype=np.int64)  # arrivals at barriers
         self.barriers = 0
-        self.ratings_per_ns = 2.0 / width  # a guess, then measured
+        self.budget = Budget(2.0 * self.workers / width)
 
     def begin(self, layout_rng: np.random.Generator, order_rng: np.random.Generator) -> np.uint64:
         """Draw the order of an epoch; return the seed of the order of users."""
@@ -170,7 +164,7 @@ class _Rounds:
         loads = self.loads[np.arange(self.workers), self.strips.schedule].max(axis=1)
         first, until = 0, 0
         while first < self.workers:
-            budget = int(min(self.context.chunk, self.ratings_per_ns * SOLO_NS * self.workers))
+            budget = min(self.context.chunk, self.budget.ratings(SOLO_NS))
             left, last = max(1, budget // self.workers), first
             while last < self.workers and loads[last] - until <= left:
                 left -= int(loads[last]) - until
@@ -179,9 +173,7 @@ class _Rounds:
             before, begin = self._visited(), time.monotonic_ns()
             self._call(first, last, until, seed, factor)
             visits = self._visited() - before
-            if visits > 10_000:
-                spent = time.monotonic_ns() - begin
-                self.ratings_per_ns = visits / spent / self.workers
+            self.budget.learn(visits, begin)
             first, seed = last, np.uint64(0)
             if visits:  # none where the last groups went beyond what was asked for
                 yield before + visits
@@ -196,7 +188,7 @@ class _Rounds:
         def task(worker: int) -> None:
             run_rounds(
                 self.strips, first, last, until, seed, self.cursors, self.counter, passed, worker,
-                self.model, rates, self.parts, spans.rows, spans.fill,
+                self.model, rates, spans.rows, spans.fill,
             )  # fmt: skip
 
         if self.workers == 1:

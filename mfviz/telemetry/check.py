@@ -45,10 +45,15 @@ def check_run(events: Sequence[Event]) -> list[str]:
         *_lanes(spans),
         *_ledger(events),
     ]
-    if not any(isinstance(e, Noticed) and OVERFLOW in e.message for e in events):
+    if not _some_are_missing(events):
         found += _ratings(events, spans)
     promise = PROMISES.get(events[0].solver)
     return found if promise is None else [*found, *promise(events, spans)]
+
+
+def _some_are_missing(events: Sequence[Event]) -> bool:
+    """Whether spans found no room, as a notice then says."""
+    return any(isinstance(e, Noticed) and OVERFLOW in e.message for e in events)
 
 
 # --- the telemetry's own rules -------------------------------------------------------------
@@ -167,6 +172,34 @@ def _fpsgd(events: Sequence[Event], spans: Sequence[Span]) -> Iterator[str]:
     yield from _disjoint(spans)
 
 
+def _strips(events: Sequence[Event], spans: Sequence[Span]) -> Iterator[str]:
+    """Strips and users have one worker at a time, rounds end together, all ratings come once."""
+    started, ended = events[0], [e.epoch for e in events if isinstance(e, EpochEnded) and e.epoch]
+    train = started.shape.get("train") if isinstance(started, RunStarted) else None
+    yield from _disjoint(spans)
+    first: Counter[tuple[int, int]] = Counter()
+    for epoch, own in _by_epoch(spans).items():
+        blocks = [span for span in own if span.block and span.op == "kernel"]
+        visited: Counter[tuple[int, int]] = Counter()
+        rounds: dict[tuple[int, int], set[int]] = defaultdict(set)
+        for wave, done in _waves(own).items():
+            for span in done:
+                visited[_block(span)] += span.ratings
+                rounds[_block(span)].add(wave)
+        if any(span.lane != f"W{_block(span)[0]}" for span in blocks):
+            yield f"epoch {epoch}: a worker visits users of another one"
+        if epoch not in ended or _some_are_missing(events):
+            continue  # the run was stopped in it, or it cannot be known
+        if any(len(waves) > 1 for waves in rounds.values()):
+            yield f"epoch {epoch}: a worker comes to one strip in two rounds"
+        if train is not None and visited.total() != train:
+            yield f"epoch {epoch}: {visited.total()} of {train} ratings are visited"
+        first = first or visited
+        if visited != first:
+            yield f"epoch {epoch}: the strips have other numbers of ratings than before"
+        yield from _barriers(epoch, _waves(own))
+
+
 def _hogwild(events: Sequence[Event], spans: Sequence[Span]) -> Iterator[str]:
     """Nobody ever waits within an epoch."""
     waits = [span for span in spans if span.op == "wait" and span.reason not in STOPS]
@@ -206,6 +239,7 @@ PROMISES: dict[str, Callable[[Sequence[Event], Sequence[Span]], Iterable[str]]] 
     "dsgd": _dsgd,
     "fpsgd": _fpsgd,
     "hogwild": _hogwild,
+    "strip_sgd": _strips,
 }
 
 

@@ -53,6 +53,12 @@ def _als(m: int, n: int, N: int, f: int) -> Cost:
     return Cost(flops, size, "2 N f^2 + 4 N f + (m + n) f^3 / 3", "N (16 + 8 f) + 4 f (m + n)")
 
 
+def _ccd(m: int, n: int, N: int, f: int) -> Cost:
+    # Each side computes its residuals by dot products (2 flops a feature), then a pass a feature
+    # takes the step before off and sums two products. A pass: index, residual twice, one feature.
+    return Cost(16.0 * f * N, N * (24.0 + 40.0 * f), "16 f N", "N (24 + 40 f)")
+
+
 def _ccdpp(m: int, n: int, N: int, f: int) -> Cost:
     # One inner iteration: the residual is added back and subtracted in both orders (2 flops each),
     # and each side's update takes two multiply-adds a rating. Residual and index: 8 bytes a pass.
@@ -63,6 +69,7 @@ _FAMILIES: dict[str, Callable[[int, int, int, int], Cost]] = {
     "sgd": _sgd,
     "two-phase": _two_phase,
     "als": _als,
+    "ccd": _ccd,
     "ccdpp": _ccdpp,
 }
 
@@ -74,8 +81,8 @@ def epoch_cost(family: str, n_users: int, n_items: int, nnz: int, rank: int) -> 
     ----------
     family : str
         "sgd" (both rows at each rating: sgd, hogwild, dsgd, fpsgd), "two-phase" (one side at a
-        time: asgd, msgd, DS-SGD), "als" (exact, symmetric Gram and Cholesky) or "ccdpp" (one inner
-        iteration).
+        time: asgd, msgd, DS-SGD), "als" (exact, symmetric Gram and Cholesky), "ccd" (row by
+        row) or "ccdpp" (one inner iteration).
     n_users, n_items, nnz, rank : int
         Shape of the problem and number of features.
 

@@ -13,10 +13,10 @@ from mfviz.data.ratings import Ratings
 from mfviz.data.synthetic import PRESETS, generate
 from mfviz.experiments.proposals import FAMILIES, propose, recognise
 from mfviz.experiments.run import Run
-from mfviz.solvers.base import registry
+from mfviz.solvers.base import NEAR_THE_BEST, registry
 
 SEED, NEAR = 7, 0.02
-PLAIN = {"als", "ccd", "ccdpp", "fpsgd"}  # p.q alone: planted biases cost them features and RMSE
+EXCUSED = 0.03  # what a card may allow that says why its solver cannot come nearer
 
 
 def last_rmse(problem: Problem, key: str) -> float:
@@ -27,14 +27,20 @@ def last_rmse(problem: Problem, key: str) -> float:
     return float(run.result().history["test_rmse"].iloc[-1])
 
 
-def far_from_the_best(problem: Problem, *, plain: float = NEAR) -> dict[str, float]:
+def far_from_the_best(problem: Problem) -> dict[str, float]:
     found = {key: last_rmse(problem, key) for key in sorted(FAMILIES)}
     best = min(found.values())
     return {
         key: error
         for key, error in found.items()
-        if error > best + (plain if key in PLAIN else NEAR)
+        if error > best + (EXCUSED if excuse(key) else NEAR)
     }
+
+
+def excuse(key: str) -> str:
+    """What the solver's card says about its accuracy, if that is not what all others say."""
+    said = registry()[key].card.accuracy
+    return said if said != NEAR_THE_BEST else ""
 
 
 def planted(users: int = 943, items: int = 1682, ratings: int = 100_000) -> Problem:
@@ -47,12 +53,17 @@ def test_every_solver_has_a_proposal_of_its_own() -> None:
     assert set(FAMILIES) == set(registry())
 
 
+def test_only_a_solver_whose_model_is_smaller_is_excused() -> None:
+    assert [key for key in FAMILIES if excuse(key)] == ["fpsgd"]
+    assert "biases" in excuse("fpsgd")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", [{}, {"users": 600, "items": 400, "ratings": 40_000}], ids=str)
 def test_on_a_planted_problem_of_rank_4(shape: dict[str, int]) -> None:
     problem = planted(**shape)
     assert (recognise(problem) is None) == bool(shape)
-    assert not far_from_the_best(problem, plain=0.035)
+    assert not far_from_the_best(problem)
 
 
 @pytest.mark.slow

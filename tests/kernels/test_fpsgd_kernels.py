@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mfviz.kernels.fpsgd import RowRates, Scheduler, fpsgd_until
+from mfviz.kernels.fpsgd import Scheduler, fpsgd_until
 from mfviz.kernels.order import TRIPLE
+from mfviz.kernels.registers import parts_of
+from mfviz.kernels.row_rates import RowRates
 from mfviz.telemetry.clock import SpanBuffer
 
 LONG = 10**12  # ns
@@ -34,14 +36,15 @@ class Bench:
             held=np.full((2, 8), -1, np.int64),
         )
         self.P, self.Q = (rng.random((d, 16), dtype=np.float32) for _ in range(2))
-        self.GP, self.GQ = (np.ones((d, 2), np.float32) for _ in range(2))
+        self.GP, self.GQ = (np.ones((d, 4), np.float32) for _ in range(2))
         self.spans = SpanBuffer.make(2)
         self.signal = np.zeros(8, np.int64)
 
     def call(self, worker: int, most: int = 10**9, most_ns: int = LONG) -> int:
         return fpsgd_until(
             self.records, self.offsets, self.scheduler, worker, most, most_ns, self.signal,
-            self.P, self.Q, self.GP, self.GQ, RATES, self.spans.rows, self.spans.fill,
+            self.P, self.Q, self.GP, self.GQ, RATES, parts_of(16),
+            self.spans.rows, self.spans.fill,
         )  # fmt: skip
 
     def drained(self) -> list[dict]:

@@ -60,3 +60,12 @@ def test_squared_norms_weigh_rows(model):
     P, weight = model[3], np.arange(30)
     found = metrics.squared_norms(P, weight)
     assert found == pytest.approx((weight * (P.astype(float) ** 2).sum(axis=1)).sum(), rel=1e-6)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_squared_deviations_are_those_of_numpy(model, workers: int):
+    r, bounds, sums = model[2], np.array([0, 100, 101, 500]), np.zeros(3)
+    for worker in range(workers):
+        metrics.squared_deviation_slices(r, 0.25, bounds, sums, worker, workers)
+    wanted = [((r[a:b].astype(float) - 0.25) ** 2).sum() for a, b in itertools.pairwise(bounds)]
+    np.testing.assert_allclose(sums, wanted, rtol=1e-12)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mfviz.kernels.order import TRIPLE, shuffle
+from mfviz.kernels.registers import parts_of
 from mfviz.kernels.sgd import Rates, sgd, sgd_until, shuffle_until
 from mfviz.telemetry.clock import SpanBuffer
 
@@ -54,3 +55,10 @@ def test_a_shuffle_in_calls_is_the_shuffle(records: np.ndarray):
     assert calls == 5
     np.testing.assert_array_equal(whole, records)
     assert {s["op"] for s in spans.drain(0, 1, ("update", "shuffle"))} == {"host"}
+
+
+def test_rows_in_registers_and_rows_in_memory_have_the_same_bits(records: np.ndarray):
+    held, loaded = model(), model()
+    sgd(records, 0, COUNT, *held, RATES._replace(parts=parts_of(32)))
+    sgd(records, 0, COUNT, *loaded, RATES)
+    assert all(np.array_equal(a, b) for a, b in zip(held, loaded, strict=True))

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import subprocess
-import sys
 import threading
 import time
 
@@ -14,7 +10,7 @@ import numba
 import numpy as np
 import pytest
 
-from mfviz.kernels import simd
+from mfviz.kernels import simd, waits
 
 F32 = np.float32
 
@@ -96,9 +92,9 @@ def test_hints_change_nothing_and_the_clock_is_pythons(rows):
 def _count(a, times):
     for _ in range(times):
         simd.atomic_add(a, 1, 1)
-        simd.lock(a, 8)
+        waits.lock(a, 8)
         a[16] += 1  # not atomic: the lock protects it
-        simd.unlock(a, 8)
+        waits.unlock(a, 8)
 
 
 def in_threads(task, count: int) -> None:
@@ -131,7 +127,7 @@ def test_wait_for_sees_what_another_thread_stored():
 
     def task(worker: int) -> None:
         if worker:
-            simd.wait_for(a, 0, 5)
+            waits.wait_for(a, 0, 5)
             seen.append(int(a[1]))
         else:
             time.sleep(0.02)
@@ -153,33 +149,3 @@ def test_multiply_add_is_one_packed_instruction_where_the_cpu_has_it(rows):
     _arithmetic(rows, np.zeros((6, 16), dtype=F32))
     code = "".join(_arithmetic.inspect_asm().values())
     assert any(name in code for name in ("vfmadd132ps", "vfmadd213ps", "vfmadd231ps"))
-
-
-PLAIN = """
-import numpy as np
-from mfviz.kernels import order, sgd
-rng = np.random.default_rng(0)
-P, Q = (rng.normal(size=(s, 32)).astype("f4") * np.float32(0.3) for s in (5, 7))
-t = np.zeros(200, order.TRIPLE)
-t["u"], t["i"], t["r"] = rng.integers(0, 5, 200), rng.integers(0, 7, 200), rng.normal(size=200)
-rates = sgd.Rates(*np.float32([0.1, 0.05, 0.02, 0.05, 0.02]), True)
-sgd.sgd(t, 0, 200, P, Q, np.zeros(5, "f4"), np.zeros(7, "f4"), rates)
-print(*(float(x) for x in P.ravel()))
-"""
-
-
-def test_a_cpu_without_wide_vectors_gives_the_same_but_for_rounding(tmp_path):
-    """LLVM splits the vectors; x86-64 without extensions has neither 256 bits nor fused ones."""
-    names = {"x86_64": "x86-64", "AMD64": "x86-64"}
-    name = names.get(platform.machine())
-    if name is None:
-        pytest.skip("knows the plain member of the x86-64 family only")
-    results: list[np.ndarray] = []
-    for extra in ({}, {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": ""}):
-        folder = tmp_path / str(len(results))
-        env = {**os.environ, "NUMBA_CACHE_DIR": str(folder), **extra}
-        done = subprocess.run(
-            [sys.executable, "-c", PLAIN], env=env, capture_output=True, text=True, check=True
-        )
-        results.append(np.array(done.stdout.split(), dtype=float))
-    np.testing.assert_allclose(results[0], results[1], atol=1e-5)

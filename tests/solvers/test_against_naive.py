@@ -113,7 +113,15 @@ def fpsgd(epochs: int, **settings: Any) -> tuple[FPSGD, Problem, Record]:
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"rank": 5}, {"rank": 8, "workers": 1}, {"shape": {"m": 15, "n": 30}}, {"grid": 2}],
+    [
+        {},
+        {"rank": 5},
+        {"rank": 8, "workers": 1},
+        {"shape": {"m": 15, "n": 30}},
+        {"grid": 2},
+        {"rank": 40},
+        {"rank": 270, "lr": 0.05},
+    ],
     ids=str,
 )
 @pytest.mark.parametrize(("epochs", "tolerance"), [(1, ONE), (10, TEN)])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mfviz.kernels.cg import approach_row
+from mfviz.kernels.registers import parts_of
 from mfviz.solvers.als import ALS
 from mfviz.solvers.base import Checkpoint, Context, Factors
 from tests.naive_als import als as naive_als
@@ -27,7 +28,9 @@ def test_f_steps_solve_a_row_as_cholesky_does(n: int, ridge: float) -> None:
     Y, r = rng.normal(size=(n, 16)).astype(np.float32), rng.normal(size=n).astype(np.float32)
     row = rng.normal(size=16).astype(np.float32)
     vectors = np.zeros((4, 16))
-    approach_row(row, Y, np.arange(n, dtype=np.int32), r, 0, n, ridge, 16, 0.0, vectors)
+    approach_row(
+        row, Y, np.arange(n, dtype=np.int32), r, 0, n, ridge, 16, 0.0, vectors, parts_of(16)
+    )
     exact = Y.astype(float)
     lower = np.linalg.cholesky(exact.T @ exact + ridge * np.eye(16))
     wanted = np.linalg.solve(lower.T, np.linalg.solve(lower, exact.T @ r))
@@ -80,3 +83,29 @@ def test_workers_and_chunks_change_no_bit_and_a_tolerance_stops_early() -> None:
         assert model.by_part() == record.high_water
     loose = ALS(rank=8, epochs=3, workers=1, solve="cg", cg_tolerance=0.5)
     assert bits(train(loose, problem).final) != wanted
+
+
+@pytest.mark.parametrize("width", [16, 64, 128])
+def test_rows_in_registers_approach_what_rows_in_memory_do(width: int) -> None:
+    rng = np.random.default_rng(width)
+    Y = rng.normal(size=(40, width)).astype(np.float32)
+    index, r = rng.integers(0, 40, 300).astype(np.int32), rng.normal(size=300).astype(np.float32)
+    found = []
+    for parts in (parts_of(width), ()):
+        row, vectors = np.ones(width, np.float32), np.zeros((4, width))
+        approach_row(row, Y, index, r, 7, 200, 1.0, 3, 0.0, vectors, parts)
+        found.append(vectors[0].copy())
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-9)
+
+
+def test_a_row_of_many_ratings_keeps_its_digits() -> None:
+    """2 * 10^5 ratings of a mean of 1000: a float32 sum would be off by more than the bound."""
+    rng, n, width = np.random.default_rng(3), 200_000, 16
+    Y = (1.0 + 0.1 * rng.random((n, width))).astype(np.float32)
+    r = (1000.0 + rng.random(n)).astype(np.float32)
+    row, vectors = np.zeros(width, np.float32), np.zeros((4, width))
+    index = np.arange(n, dtype=np.int32)
+    approach_row(row, Y, index, r, 0, n, 1.0, 2 * width, 0.0, vectors, parts_of(width))
+    exact = Y.astype(float)
+    gradient = exact.T @ (r - exact @ vectors[0]) - vectors[0]
+    assert np.linalg.norm(gradient) < 1e-10 * np.linalg.norm(exact.T @ r)

@@ -6,15 +6,22 @@ import itertools
 from collections import Counter
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 
-from mfviz.kernels.fpsgd import RowRates, visit_block
 from mfviz.kernels.order import TRIPLE
+from mfviz.kernels.registers import parts_of
+from mfviz.kernels.row_rates import RowRates, measure_norms, visit_block
 from mfviz.solvers.fpsgd import FPSGD
 from mfviz.telemetry.events import BlockTaken
 from tests.solvers.recorded import Record, train
 from tests.solvers.replay import fpsgd_layout, problem_of
+
+
+@numba.njit
+def visit(records, start, stop, X, Y, GX, GY, rates, parts):
+    visit_block(records, start, stop, X, Y, GX, GY, rates, parts)
 
 
 def run(
@@ -76,14 +83,20 @@ def test_replaying_the_schedule_gives_the_same_bits():
     records["u"], records["i"], records["r"] = layout.u, layout.i, layout.r
     records["r"] /= np.float32(record.initial.scale)
     P, Q = record.initial.P.copy(), record.initial.Q.copy()
-    GP, GQ = np.ones((len(P), 2), np.float32), np.ones((len(Q), 2), np.float32)
+    GP, GQ = np.ones((len(P), 4), np.float32), np.ones((len(Q), 4), np.float32)
+    began = 0
     for e in taken(record):
         fast = e["epoch"] > 1
+        if e["epoch"] > began:
+            measure_norms(P, GP, 0, 1)
+            measure_norms(Q, GQ, 0, 1)
+            began = e["epoch"]
         lam = np.float32(solver.lam / record.initial.scale)
         per_fast = np.float32(1 / 16 if fast else 0)
         rates = RowRates(np.float32(solver.lr), lam, np.float32(1 / 8), per_fast, fast)
         block = e["row"] * d + e["col"]
-        visit_block(records, *layout.offsets[block : block + 2], P, Q, GP, GQ, rates)
+        at = layout.offsets[block : block + 2]
+        visit(records, *at, P, Q, GP, GQ, rates, parts_of(P.shape[1]))
     np.testing.assert_array_equal(P, record.final.P)
     np.testing.assert_array_equal(Q, record.final.Q)
 

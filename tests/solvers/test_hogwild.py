@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 
 from mfviz.backends.host import Crew
+from mfviz.data.problem import split
+from mfviz.data.ratings import Ratings
 from mfviz.experiments.context import make_context
 from mfviz.solvers.base import Checkpoint, Context, Factors
 from mfviz.solvers.hogwild import Hogwild
 from mfviz.solvers.sgd import SGD
+from mfviz.telemetry.events import Measured
 from tests.solvers.recorded import live, train
 from tests.solvers.replay import problem_of
 
@@ -92,3 +95,41 @@ def test_closing_it_in_the_middle_frees_the_crew():
         assert isinstance(steps, Generator)
         steps.close()
         crew.run(lambda worker: None)
+
+
+def counted(record) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {"conflicts": [], "lost writes": []}
+    for kind, fields in record.events:
+        if kind is Measured:
+            found[fields["name"]].append(fields["value"])
+    return found
+
+
+def test_two_workers_on_nine_rows_meet_and_lose_writes():
+    """300,000 visits of nine rows of 512 numbers: they meet, whatever else the machine does."""
+    rng = np.random.default_rng(0)
+    u, i = rng.integers(0, 5, 300_000), rng.integers(0, 4, 300_000)
+    problem = split(Ratings.from_triples(u, i, rng.integers(1, 6, 300_000)), holdout=0.0)
+    visits = problem.train.nnz
+    solver = Hogwild.make(rank=512, epochs=2, workers=2, lr=0.001, count_conflicts=True)
+    found = counted(train(solver, problem))
+    assert len(found["conflicts"]) == len(found["lost writes"]) == 2
+    assert all(0 < met <= visits for met in found["conflicts"])
+    assert all(0 < lost < 2 * visits for lost in found["lost writes"])
+
+
+def test_a_worker_alone_meets_nobody_and_marks_change_no_bit():
+    problem = problem_of()
+    plain = train(Hogwild.make(rank=4, epochs=3, workers=1), problem)
+    marked = train(Hogwild.make(rank=4, epochs=3, workers=1, count_conflicts=True), problem)
+    assert counted(marked) == {"conflicts": [0.0] * 3, "lost writes": [0.0] * 3}
+    assert not counted(plain)["conflicts"]
+    for name in ("P", "Q", "bu", "bi"):
+        np.testing.assert_array_equal(getattr(plain.final, name), getattr(marked.final, name))
+
+
+def test_marks_are_in_the_memory_model():
+    problem = problem_of()
+    solver = Hogwild.make(rank=4, epochs=1, workers=2, count_conflicts=True)
+    model = solver.memory(problem.n_users, problem.n_items, problem.train.nnz)
+    assert model.by_part() == train(solver, problem).high_water

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from mfviz.data.problem import Problem
+from mfviz.solvers import minibatch_sgd
 from mfviz.solvers.base import Factors, registry
 from mfviz.solvers.minibatch_sgd import MinibatchSGD
+from mfviz.telemetry.events import Noticed
 from tests.naive_descent import minibatch, model_of
 from tests.solvers.recorded import Record, train
 from tests.solvers.replay import distance, problem_of, rates, sgd_orders
@@ -19,6 +21,12 @@ SETTINGS: dict[str, Any] = {
     "rank": 10, "lr": 0.1, "lam": 0.1, "lr_bias": 0.03, "lam_bias": 0.05, "init_scale": 0.3,
     "schedule": "constant", "seed": 3, "epochs": 3, "workers": 2, "batch": 32,
 }  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the workers share even small batches: their barriers are what is to be tested."""
+    monkeypatch.setattr(minibatch_sgd, "ALONE", 0)
 
 
 def run(problem: Problem, *, chunk: int | None = None, **settings: Any) -> Record:
@@ -112,3 +120,19 @@ def test_phases_of_large_batches_are_drawn_and_small_ones_are_not() -> None:
     large, small = (run(problem, batch=b, epochs=1, lr=0.001) for b in (4096, 16))
     assert {"errors", "update", "steps", "wait"} <= {s["name"] for s in large.spans}
     assert {s["name"] for s in small.spans} == {"batches"}
+
+
+def test_a_small_batch_is_one_workers_and_that_is_drawn_and_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(minibatch_sgd, "ALONE", 1 << 13)
+    problem = problem_of()
+    small, large = run(problem, batch=8, workers=3), run(problem, batch=1024, workers=3, rank=64)
+    assert {s["lane"] for s in small.spans if s["ratings"]} == {"W0"}
+    waits = [s for s in small.spans if s["op"] == "wait"]
+    assert {s["lane"] for s in waits} == {"W1", "W2"}
+    told = [fields["message"] for kind, fields in small.events if kind is Noticed]
+    assert told
+    assert "Batches of 8 " in told[0]
+    assert {s["lane"] for s in large.spans if s["ratings"]} == {"W0", "W1", "W2"}
+    assert not [kind for kind, _ in large.events if kind is Noticed]

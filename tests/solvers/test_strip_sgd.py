@@ -67,7 +67,7 @@ def test_users_are_visited_in_the_order_that_was_drawn():
 def test_rows_in_registers_and_rows_in_memory_are_one_arithmetic(monkeypatch):
     """Up to rounding: the compiler may order a long sum in another way."""
     wanted = run(2, rank=20, schedule="constant").final
-    monkeypatch.setattr("mfviz.solvers.strip_sgd.WIDEST", 0)
+    monkeypatch.setattr("mfviz.solvers.stochastic.WIDEST", 0)
     found = run(2, rank=20, schedule="constant").final
     for name in ("P", "Q", "bu", "bi"):
         np.testing.assert_allclose(getattr(found, name), getattr(wanted, name), atol=1e-6)

@@ -137,9 +137,11 @@ def test_hogwild_may_stop_for_evaluation_only() -> None:
 LATER = 2_000_000  # ns: after the evaluation of epoch 0
 
 
-def waves(order: list[tuple[int, int, int, int, str]], **params: Any) -> list[Event]:
-    """One epoch of dsgd from (worker, start, end, wave, block); each wave ends in its barrier."""
-    events = make_events(epochs=1, workers=2, solver="dsgd")
+def waves(
+    order: list[tuple[int, int, int, int, str]], solver: str = "dsgd", **params: Any
+) -> list[Event]:
+    """One epoch of dsgd from (worker, start, end, wave, block); a wave ends in its barrier."""
+    events = make_events(epochs=1, workers=2, solver=solver)
     events = [e for e in events if not (isinstance(e, Span) and e.epoch == 1)]
     at = first(events, EpochEnded, epoch=1)
     base: dict[str, Any] = {"run": "r1", "seq": 0, "t_ns": events[at].t_ns, "epoch": 1}
@@ -154,6 +156,8 @@ def waves(order: list[tuple[int, int, int, int, str]], **params: Any) -> list[Ev
                 ratings=200 // len(order), block=block, **own,
             )
         )  # fmt: skip
+        if any(w == worker and v == wave and s > start for w, s, _, v, _ in order):
+            continue
         spans.append(
             Span(
                 op="wait", name="barrier", reason="barrier", start_ns=times[1],
@@ -173,6 +177,52 @@ def test_waves_end_in_their_barriers() -> None:
     early = [*good[:2], (0, 22, 30, 1, "0,1"), good[3]]
     found = check_run(waves(early))
     assert any("wave 1 starts before wave 0 is over" in sentence for sentence in found), found
+
+
+# Two workers, two groups of two strips each: strips 0 and 1, then 2 and 3.
+ROUNDS = [(0, 10, 20, 0, "0,0"), (0, 20, 24, 0, "0,1"), (1, 10, 25, 0, "1,2"),
+          (1, 25, 26, 0, "1,3"), (0, 30, 40, 1, "0,3"), (0, 40, 44, 1, "0,2"),
+          (1, 30, 41, 1, "1,0"), (1, 41, 46, 1, "1,1")]  # fmt: skip
+
+
+def instead(at: int, **fields: Any) -> list[tuple[int, int, int, int, str]]:
+    """The rounds with other fields in one place."""
+    names = ("worker", "start", "end", "wave", "block")
+    new = tuple({**dict(zip(names, ROUNDS[at], strict=True)), **fields}.values())
+    return [*ROUNDS[:at], new, *ROUNDS[at + 1 :]]
+
+
+@pytest.mark.parametrize(
+    ("order", "words"),
+    [
+        (instead(3, block="1,1", start=21, end=22), "worked on at the same time"),
+        (instead(2, block="0,2"), "users of another one"),
+        (instead(4, block="0,1"), "in two rounds"),
+        (instead(4, start=25, end=29), "starts before wave 0 is over"),
+        (ROUNDS[:-1], "of 200 ratings are visited"),
+    ],
+)
+def test_strips_have_one_worker_at_a_time_and_every_rating_comes_once(order, words) -> None:
+    assert check_run(waves(ROUNDS, "strip_sgd")) == []
+    found = check_run(waves(order, "strip_sgd"))
+    assert any(words in sentence for sentence in found), found
+
+
+def test_strips_keep_their_ratings_from_epoch_to_epoch() -> None:
+    events = waves(ROUNDS, "strip_sgd")
+    spans = [e for e in events if isinstance(e, Span) and e.epoch == 1]
+    end = first(events, EpochEnded, epoch=1)
+    ended = replace(events[end], epoch=2, updates=400)
+    later = [replace(s, epoch=2, start_ns=s.start_ns + 100, end_ns=s.end_ns + 100) for s in spans]
+    two = [*events[: end + 1], *later, ended, *events[end + 1 :]]
+    evaluated = first(two, Evaluated, epoch=1)
+    two.insert(end + 1, two.pop(evaluated))
+    words = "the strips have other numbers of ratings than before"
+    assert not any(words in sentence for sentence in check_run(renumbered(two)))
+    one, other = (first(two, Span, block=b, epoch=2) for b in ("0,0", "1,2"))
+    two[one] = replace(two[one], ratings=24)
+    two[other] = replace(two[other], ratings=26)
+    assert any(words in sentence for sentence in check_run(renumbered(two)))
 
 
 def test_without_the_barrier_switch_waves_may_overlap_in_time() -> None:

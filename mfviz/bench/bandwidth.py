@@ -1,0 +1,42 @@
+"""What memory gives: the yardstick beside which kernels are shown."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from mfviz.backends.host import Crew
+from mfviz.kernels.triad import triad
+
+__all__ = ["gigabytes_per_s"]
+
+MIB_OF_ARRAY = 64  # three of them a worker are far more than any cache
+
+
+def gigabytes_per_s(workers: int, *, mib: int = MIB_OF_ARRAY, repeat: int = 3) -> float:
+    """Measure the bandwidth of memory with all workers at once.
+
+    Parameters
+    ----------
+    workers : int
+    mib : int
+        Size of each of a worker's three arrays.
+    repeat : int
+        Passes; the fastest counts.
+
+    Returns
+    -------
+    float
+        10^9 bytes a second: two arrays read and one written, as STREAM counts them (lines that a
+        CPU reads before it writes them are not counted).
+    """
+    arrays = np.ones((workers, 3, mib << 18), dtype=np.float32)
+    best = float("inf")
+    with Crew(workers, "mfviz-bandwidth") as crew:
+        triad(*arrays[0, :, :16], np.float32(2.0))  # compiled before the clock runs
+        for _ in range(repeat):
+            began = time.perf_counter()
+            crew.run(lambda w: triad(*arrays[w], np.float32(2.0)))
+            best = min(best, time.perf_counter() - began)
+    return arrays.nbytes / best / 1e9

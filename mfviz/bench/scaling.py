@@ -1,0 +1,131 @@
+"""How the cost of an epoch grows with the data, with the rank and with workers."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from mfviz.bench.solvers import once
+from mfviz.cli_common import seconds, table
+from mfviz.data.problem import Problem, split
+from mfviz.data.synthetic import PRESETS, generate
+from mfviz.progress import progress_bar
+from mfviz.solvers.base import solver_class
+
+__all__ = ["measure", "tell"]
+
+BASE = "1m-like"  # synthetic ratings whose users, items and ratings are scaled together
+
+
+def measure(
+    *,
+    solvers: Sequence[str],
+    sizes: Sequence[float],
+    ranks: Sequence[int],
+    workers: Sequence[int],
+    epochs: int,
+    repeat: int,
+) -> dict[str, Any]:
+    """Measure epochs while one of size, rank and workers changes and the others stay.
+
+    Parameters
+    ----------
+    solvers : sequence of str
+        Keys.
+    sizes : sequence of float
+        Sizes of the data, 1 being those of ml-1m; the others are measured at the last one.
+    ranks, workers : sequence of int
+        The others are measured at the first rank and the last number of workers.
+    epochs, repeat : int
+
+    Returns
+    -------
+    dict
+        ``on`` and ``rows``: a row a solver, axis and value (training ratings, rank, workers).
+        ``growth`` is the exponent x of ``seconds ~ value^x`` between the first value of the axis
+        and this one; of workers, ``speed_up`` is the ratio to the first.
+    """
+    problem = cache(_problem)
+    base = {"ratings": sizes[-1], "rank": ranks[0], "workers": workers[-1]}
+    axes = {"ratings": sizes, "rank": ranks, "workers": workers}
+    cases = [
+        (key, axis, {**base, axis: value})
+        for key in solvers
+        for axis, values in axes.items()
+        for value in values
+        if axis != "workers" or value <= solver_class(key).param["workers"].bounds[1]
+    ]
+    times: list[list[float]] = [[] for _ in cases]
+    with progress_bar(repeat * len(cases), "scaling", unit="run") as bar:
+        for _ in range(repeat):  # in turns, so that a drift of the machine meets all alike
+            for at, (key, axis, chosen) in enumerate(cases):
+                bar.set_postfix_str(f"{key} {axis} {chosen[axis]}")
+                times[at].append(_epoch_s(key, chosen, epochs, problem))
+                bar.update()
+    rows = [
+        {
+            "solver": key, "axis": axis,
+            "value": problem(chosen[axis]).train.nnz if axis == "ratings" else chosen[axis],
+            "epoch_s": statistics.median(spent), "epoch_s_by_round": spent,
+        }
+        for (key, axis, chosen), spent in zip(cases, times, strict=True)
+    ]  # fmt: skip
+    on = {"data": BASE, "size": base.pop("ratings"), **base, "epochs": epochs, "rounds": repeat}
+    on["training_ratings"] = problem(sizes[-1]).train.nnz
+    return {"on": on, "rows": [{**row, **_against_first(row, rows)} for row in rows]}
+
+
+def tell(found: dict[str, Any]) -> str:
+    """Write what was measured as a table."""
+    on = found["on"]
+    head = (
+        f"{on['data']} x {on['size']:g} ({on['training_ratings']:,} training ratings), rank "
+        f"{on['rank']}, {on['workers']} worker(s), where the row says nothing else; "
+        f"{on['rounds']} round(s)"
+    )
+    rows = [
+        (
+            row["solver"],
+            row["axis"],
+            f"{row['value']:,}",
+            seconds(row["epoch_s"]),
+            "-" if math.isnan(row["growth"]) else f"{row['growth']:.2f}",
+            "-" if math.isnan(row["speed_up"]) else f"{row['speed_up']:.2f}",
+        )
+        for row in found["rows"]
+    ]
+    return head + "\n" + table(("solver", "axis", "value", "an epoch", "growth", "speed-up"), rows)
+
+
+def _problem(size: float) -> Problem:
+    spec = PRESETS[BASE]
+    users, items, ratings = (
+        max(2, round(size * count)) for count in (spec.users, spec.items, spec.ratings)
+    )
+    # A small set is denser than a large one: it has fewer pairs for each rating.
+    ratings = min(ratings, users * items // 4)
+    spec = replace(spec, users=users, items=items, ratings=ratings)
+    return split(generate(spec, name=f"{BASE} x {size:g}"), holdout=0.1)
+
+
+def _epoch_s(
+    key: str, chosen: dict[str, Any], epochs: int, problem: Callable[[float], Problem]
+) -> float:
+    found = once(key, problem(chosen["ratings"]), chosen["rank"], epochs, chosen["workers"])
+    return found["epoch_s"]
+
+
+def _against_first(row: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, float]:
+    same = (r for r in rows if (r["solver"], r["axis"]) == (row["solver"], row["axis"]))
+    first = next(same)
+    if row is first:
+        return {"growth": math.nan, "speed_up": math.nan}
+    ratio = row["epoch_s"] / first["epoch_s"]
+    if row["axis"] == "workers":
+        return {"growth": math.nan, "speed_up": 1 / ratio}
+    growth = math.log(ratio) / math.log(row["value"] / first["value"])
+    return {"growth": growth, "speed_up": math.nan}
