@@ -158,7 +158,7 @@ def front(typingctx, a, b):
     """Return the first two numbers of ``a``, then those of ``b``."""
 
     def codegen(context, builder, signature, args):
-        return _shuffle(builder, *args, (0, 1, 4, 5))
+        return _shuffle(builder, args[0], args[1], (0, 1, 4, 5))
 
     return _four(_four, _four), codegen
 
@@ -168,7 +168,7 @@ def back(typingctx, a, b):
     """Return the last two numbers of ``a``, then those of ``b``."""
 
     def codegen(context, builder, signature, args):
-        return _shuffle(builder, *args, (2, 3, 6, 7))
+        return _shuffle(builder, args[0], args[1], (2, 3, 6, 7))
 
     return _four(_four, _four), codegen
 

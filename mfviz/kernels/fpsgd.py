@@ -1,4 +1,4 @@
-"""FPSGD's inner loop: the free-block scheduler and the learning-rate rule of LIBMF.
+"""FPSGD's inner loop: the free-block scheduler, and blocks visited by the rule of LIBMF.
 
 Workers take the free block that was updated least, without a barrier until the iteration is over.
 The scheduler is a table behind a spin lock inside the kernel; each choice is recorded, so that a
@@ -6,8 +6,8 @@ run can be replayed rating by rating.
 
 References
 ----------
-Zhuang, Chin, Juan, Lin, RecSys 2013 (scheduler, partial random method); Chin, Zhuang, Juan, Lin,
-PAKDD 2015 (RPCS: one learning rate a row, the first eight features apart from the rest).
+Zhuang, Chin, Juan, Lin, RecSys 2013 (scheduler, partial random method). The rule is in
+:mod:`mfviz.kernels.row_rates`.
 """
 
 from __future__ import annotations
