@@ -178,8 +178,15 @@ class ServerHost(Host):
     @contextmanager
     def hold(self) -> Iterator[None]:
         """See :meth:`Host.hold`."""
-        with self._pn.io.hold(self.doc, policy="collect"):
+        if self._pn.state.loaded:
+            with self._pn.io.hold(self.doc, policy="collect"):
+                yield
+            return
+        self.doc.hold("collect")  # Panel would keep everything until all of the page is set up
+        try:
             yield
+        finally:
+            self.doc.unhold()
 
     def set_query(self, query: Mapping[str, str]) -> None:
         """See :meth:`Host.set_query`."""

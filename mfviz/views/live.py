@@ -42,7 +42,7 @@ class LiveFigure(ABC):
         What a page shows.
     tracks : list of (str, History)
     on_drawn : callable
-        Called once, when the browser first tells the size of the frame.
+        Called once, when the browser has the figure and can take what is streamed.
     rollover : int
         Most rows in the source, all runs together.
     """

@@ -45,10 +45,8 @@ def has(feature: str) -> bool:
 def environment(cpu: str, folder: Path) -> dict[str, str]:
     if cpu == "avx2" and not (has("avx2") and has("fma") and has("f16c")):
         pytest.skip("this CPU has no AVX2")
-    return {
-        **os.environ, "PYTHONPATH": str(ROOT), "NUMBA_CACHE_DIR": str(folder / "cache"),
-        **CPUS[cpu],
-    }  # fmt: skip
+    cache = {"NUMBA_CACHE_DIR": str(folder / "cache")} if CPUS[cpu] else {}
+    return {**os.environ, "PYTHONPATH": str(ROOT), **cache, **CPUS[cpu]}
 
 
 @pytest.fixture(scope="module")

@@ -50,7 +50,7 @@ def test_the_recorded_run_ends_with_a_finding_and_kernels_get_warm(desk):
 
 def test_names_that_others_rely_on(desk):
     for name in ("Run", "Pause", "Step", "Stop", "Reset"):
-        assert desk.button(name).count() == 1, name
+        desk.until(f"{name} is there", lambda name=name: desk.button(name).count() == 1)
     assert desk.page.get_by_role("status").count() == 1
     for name in ("Share", "Toggle theme", "Help", "Previous epoch"):
         assert desk.button(name).count() == 1, name
