@@ -64,6 +64,8 @@ class Drawer:
 
     def refresh(self) -> None:
         """Bring every control up to date with the desk and the session."""
+        if not self.session.whole:
+            return
         self._quiet = True
         try:
             self._refresh_data()

@@ -123,6 +123,16 @@ class Desk:
         """Why there is none."""
         return self.loaded.trouble
 
+    @property
+    def waiting(self) -> bool:
+        """Whether the solvers are not known yet, or the ratings not read."""
+        return self.settings is None or self.loading
+
+    def open_when_ready(self) -> None:
+        """Open, if that had to wait for the solvers to be known."""
+        if self.settings is None and self.readiness.registry is not None:
+            self.open()
+
     def open(self) -> None:
         """Read the address and begin to load; call once the solvers may be imported."""
         if self.settings is not None or self.readiness.registry is None:

@@ -186,8 +186,9 @@ class LiveFigure(ABC):
     def _resized(self, attr: str, old: int, new: int) -> None:
         if old != new and self._up_to_date:
             self._refresh()
-        drawn, self.on_drawn = self.on_drawn, lambda: None
-        drawn()
+        if new > 0:  # at first it tells 0, before there is a layout
+            drawn, self.on_drawn = self.on_drawn, lambda: None
+            drawn()
 
     @property
     def _up_to_date(self) -> bool:

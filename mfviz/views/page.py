@@ -100,6 +100,7 @@ class View:
             self.session.replay(recordings(), demo=True)
         self.session.paint()
         self.board.rmse.on_drawn = lambda: self.session.wake(whole=False)
+        self.session.whole = False
         self.host.on_load(self._on_screen)
 
     def set_theme(self, theme: str) -> None:

@@ -62,6 +62,8 @@ class Session:
     message : str
         A sentence about the last thing that went wrong, or nothing.
     figures : list of LiveFigure
+    whole : bool
+        Whether all may change: while a browser sets the page up, only the figures do.
     beat : Beat or None
         Tells whether the browser has painted what it was sent; nothing is drawn before.
     """
@@ -86,7 +88,7 @@ class Session:
         self.beat: Beat | None = None
         self._watchers = Watchers()
         self._signature: tuple[Any, ...] = ()
-        self._redraw = self._awake = self._whole = False
+        self._redraw, self._awake, self.whole = False, False, True
         self._last_tick, self._last_run = host.now, -math.inf
         self.ticker = host.every(TICK_S, self.tick)
         host.on_close(self.close)
@@ -145,7 +147,7 @@ class Session:
             return
         self._last_run = self.host.now
         self.message = ""
-        if self.desk.settings is None or self.desk.loading:
+        if self.desk.waiting:
             self.waiting_to_run = True  # the desk is not complete yet: run as soon as it is
             self._go()
             return
@@ -153,6 +155,7 @@ class Session:
 
     def start(self) -> None:
         """Start the runs of the desk, which is complete."""
+        self.waiting_to_run = False
         try:
             slots = self.desk.solvers()
             sizes = self.desk.preflight().sizes or {}
@@ -301,19 +304,18 @@ class Session:
         """Move on: pull, show, repaint."""
         now = self.host.now
         with self.host.hold():
-            if self._whole and self.beat is not None and not self.beat.ask(now):
+            if self.whole and self.beat is not None and not self.beat.ask(now):
                 return
             elapsed, self._last_tick = min(now - self._last_tick, 0.5), now
-            if self.waiting_to_run and self.desk.settings is not None and not self.desk.loading:
-                self.waiting_to_run = False
-                self.start()
-            if self.desk.settings is None and self.desk.readiness.registry is not None:
-                self.desk.open()
+            if self.whole:
+                self.desk.open_when_ready()
+                if self.waiting_to_run and not self.desk.waiting:
+                    self.start()
             self._advance(elapsed)
             self._draw()
             signature = self._state()
             changed, self._signature = signature != self._signature, signature
-            if self._whole and (changed or self._busy()):
+            if self.whole and (changed or self._busy()):
                 self._watchers.call(now, all_of_them=changed)
         if not self._busy() and not changed:
             self.ticker.stop()
@@ -388,7 +390,7 @@ class Session:
 
     def wake(self, whole: bool = True) -> None:
         """Begin to tick: the figures or the ``whole`` page are on the screen; the rest waits."""
-        self._awake, self._whole = True, self._whole or whole
+        self._awake, self.whole = True, self.whole or whole
         self._go()
 
     def _go(self) -> None:

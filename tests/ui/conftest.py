@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -119,7 +120,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
     """Address of a page and the folder of its runs."""
     runs = tmp_path_factory.mktemp("served-runs")
     settings = {"MFVIZ_RUNS_DIR": str(runs), "MFVIZ_GRACE_S": str(GRACE_S)}
-    with server(settings=settings) as url:
+    with socket.socket() as probe:  # by chance, as another worker looks for a port as well
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with server(port, settings=settings) as url:
         yield url, runs
 
 

@@ -283,6 +283,7 @@ def test_nothing_is_sent_before_the_browser_has_painted_what_it_has():
 
 def test_figures_move_before_the_rest_of_the_page_is_set_up():
     stage = Stage(awake=False)
+    stage.session.whole = False
     repainted = []
     stage.session.watch(lambda: repainted.append(1), 0.1)
     stage.session.replay([recording()])
