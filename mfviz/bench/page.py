@@ -52,6 +52,7 @@ window.mfvizSeen = {lengths: [], rows: []};
       const key = data.run[at] + ' ' + data.epoch[at];
       if (!known.has(key)) { known.add(key); fresh.push([data.run[at], data.epoch[at]]); }
     }
+    if (count < last) known.clear();  // another run, whose epochs are new
     if (count === last && !fresh.length) return;
     const grown = count > last; last = count;
     requestAnimationFrame(() => {

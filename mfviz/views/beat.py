@@ -2,55 +2,69 @@
 
 A server can send changes faster than a slow browser draws them. What is not drawn yet would queue
 up and the page would show the past, so nothing is sent while the answer is owed: the next message
-then holds everything that happened meanwhile.
+then holds everything that happened meanwhile. Nor does the page paint without a break.
+
+Beats travel as properties of one Bokeh model: an event of a Panel component would make Panel tell
+the whole page twice that the server is busy.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-import panel as pn
-import param
+from bokeh.models import ColumnDataSource, CustomJS
 
 __all__ = ["Beat"]
 
+SHARE = 1.5  # times the last painting, from one to the next: the solvers need the machine more
 PATIENCE_S = 2.0  # a browser that never answers (one that sleeps) still gets news this often
+ANSWER = """
+const sent = cb_obj.data.sent[0]
+const painted = () => setTimeout(() => { cb_obj.tags = [sent] }, 0)
+document.hidden ? painted() : requestAnimationFrame(painted)
+"""
 
 
-class Beat(pn.custom.JSComponent):
-    """Counts the messages that the browser has painted."""
+class Beat:
+    """Counts the messages that the browser has painted.
 
-    sent = param.Integer(default=0, doc="Beats sent to the browser.")
+    Parameters
+    ----------
+    figure : bokeh.plotting.figure
+        Takes the model of the beats into its document.
+    clock : callable
+        Returns seconds of a monotonic clock.
 
-    _esm = """
-    export function render({model, el}) {
-      const answer = () => {
-        const beat = model.sent
-        const painted = () => setTimeout(() => model.send_msg({beat}), 0)
-        document.hidden ? painted() : requestAnimationFrame(painted)
-      }
-      model.on("sent", answer)
-      answer()
-      el.style.display = "none"
-    }
+    Attributes
+    ----------
+    sent : int
+        Beats sent so far.
     """
 
-    def __init__(self, **params: Any) -> None:
-        hidden = {"width": 0, "height": 0, "margin": 0, "styles": {"position": "absolute"}}
-        super().__init__(**(hidden | params))
-        self._painted = 0
-        self._sent_s = 0.0
+    def __init__(self, figure: Any, clock: Callable[[], float]) -> None:
+        self.sent = self._painted = 0
+        self._sent_s = self._took_s = 0.0
+        self._clock = clock
+        self._model = ColumnDataSource({"sent": [0]}, name="beat")
+        self._model.js_on_change("data", CustomJS(code=ANSWER))
+        self._model.on_change("tags", self._answered)
+        figure.js_on_change("name", CustomJS(args={"beat": self._model}, code="void beat"))
 
     def ask(self, now: float) -> bool:
-        """Tell whether changes may be sent at ``now`` (seconds of a monotonic clock).
+        """Tell whether changes may be sent at ``now``, in seconds of the clock.
 
         If so, the browser is asked to answer once it has painted them.
         """
-        if self._painted < self.sent and now - self._sent_s < PATIENCE_S:
+        owed = self._painted < self.sent
+        if now - self._sent_s < (PATIENCE_S if owed else self._took_s * SHARE):
             return False
         self._sent_s = now
         self.sent += 1
+        self._model.data = {"sent": [self.sent]}
         return True
 
-    def _handle_msg(self, message: dict[str, Any]) -> None:
-        self._painted = max(self._painted, int(message.get("beat", 0)))
+    def _answered(self, attr: str, old: list[int], new: list[int]) -> None:
+        if new and int(new[0]) == self.sent > self._painted:
+            self._painted = self.sent
+            self._took_s = self._clock() - self._sent_s

@@ -45,10 +45,13 @@ class LiveFigure(ABC):
         Called once, when the browser has the figure and can take what is streamed.
     rollover : int
         Most rows in the source, all runs together.
+    period : float
+        Seconds between two updates that a session makes, at least.
     """
 
     plot: ClassVar[Plot]
     rollover: ClassVar[int] = 2000
+    period: ClassVar[float] = 0.0
     nominal: ClassVar[tuple[int, int]] = (600, 220)  # frame in pixels until the browser tells it
     invitation: ClassVar[str] = "Press Run: what is measured appears here."
 

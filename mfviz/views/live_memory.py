@@ -50,6 +50,7 @@ class LiveMemory(LiveFigure):
 
     plot = Memory()
     rollover = 1200
+    period = 0.5
     nominal = (190, 92)
     invitation = "Press Run: memory appears here."
 

@@ -1,8 +1,8 @@
 """A session: one page's runs, what it shows of them, and what its buttons do.
 
 All state of the transport is here and nothing of any widget. The session is driven by a ticker of
-its host, ten times a second while something moves and not at all otherwise: it pulls from the
-logs, feeds the figures and tells its watchers what to repaint.
+its host, up to twenty times a second while something moves and not at all otherwise: it pulls from
+the logs, feeds the figures and tells its watchers what to repaint.
 
 The view is *attached* while it follows the end of the logs, as in a live run. A replay, or a drag
 of the scrubber, detaches it: then ``position`` (in epochs) says how much of each log is shown.
@@ -27,7 +27,7 @@ from mfviz.views.watchers import Watchers
 
 __all__ = ["PACES", "TICK_S", "Session"]
 
-TICK_S = 0.1
+TICK_S = 0.05
 PACES = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, math.inf)  # epochs a second
 DEFAULT_PACE = 5.0
 DOUBLE_CLICK_S = 0.4  # a second press of Run within this is part of the first one
@@ -81,10 +81,10 @@ class Session:
         self._launch = launcher or launch
         self.tracks: list[Track] = []
         self.chosen: set[str] = set()
-        self.attached, self.playing = True, False
-        self.position, self.pace, self.unit = 0.0, DEFAULT_PACE, "epoch"
-        self.message, self.waiting_to_run = "", False
+        self.attached, self.playing, self.waiting_to_run = True, False, False
+        self.position, self.pace, self.unit, self.message = 0.0, DEFAULT_PACE, "epoch", ""
         self.figures: list[Any] = []
+        self._due: dict[int, float] = {}  # figure by its place -> when it is drawn again
         self.beat: Beat | None = None
         self._watchers = Watchers()
         self._signature: tuple[Any, ...] = ()
@@ -94,8 +94,6 @@ class Session:
         host.on_close(self.close)
         desk.watchers.append(self.poke)
         desk.listeners.append(self.change)
-
-    # --- what there is ----------------------------------------------------------------------
 
     @property
     def pair(self) -> list[Track]:
@@ -136,8 +134,9 @@ class Session:
     @property
     def place(self) -> float:
         """Epoch that the scrubber stands at."""
-        last = float(max((track.epoch for track in self.pair), default=0))
-        return last if self.attached else self.position
+        if not self.attached:
+            return self.position
+        return float(max((track.epoch for track in self.pair), default=0))
 
     # --- what a person does -----------------------------------------------------------------
 
@@ -145,8 +144,7 @@ class Session:
         """Start the runs of the desk; those of this session that still go on are stopped."""
         if self.host.now - self._last_run < DOUBLE_CLICK_S:
             return
-        self._last_run = self.host.now
-        self.message = ""
+        self._last_run, self.message = self.host.now, ""
         if self.desk.waiting:
             self.waiting_to_run = True  # the desk is not complete yet: run as soon as it is
             self._go()
@@ -256,8 +254,6 @@ class Session:
         self.message = sentence
         self.poke()
 
-    # --- recorded runs ----------------------------------------------------------------------
-
     def replay(self, recordings: Sequence[Any], *, play: bool = True, demo: bool = False) -> None:
         """Show recorded runs as A and B, from the start.
 
@@ -344,8 +340,11 @@ class Session:
     def _draw(self) -> None:
         redraw, self._redraw = self._redraw, False
         pairs = [(track.letter, track.history) for track in self.shown]
-        for figure in self.figures:
-            self.host.guard(partial(figure.show, pairs) if redraw else figure.update)()
+        now, at_once = self.host.now, redraw or not self._busy()
+        for at, figure in enumerate(self.figures):
+            if at_once or now >= self._due.get(at, 0.0):
+                self._due[at] = now + figure.period
+                self.host.guard(partial(figure.show, pairs) if redraw else figure.update)()
 
     def _busy(self) -> bool:
         """Whether there will be something to do at the next tick."""

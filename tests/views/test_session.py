@@ -7,6 +7,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from bokeh.plotting import figure
 
 from mfviz.views.beat import PATIENCE_S, Beat
 from mfviz.views.host import guarded
@@ -263,7 +264,7 @@ def test_a_part_that_fails_leaves_the_others_alive(monkeypatch, caplog):
 
 def test_nothing_is_sent_before_the_browser_has_painted_what_it_has():
     stage = Stage()
-    beat = stage.session.beat = Beat()
+    beat = stage.session.beat = Beat(figure(), lambda: stage.host.now)
     (a,) = stage.run()[:1]
     a.play(1)
     stage.host.advance(0.3)
@@ -272,8 +273,10 @@ def test_nothing_is_sent_before_the_browser_has_painted_what_it_has():
     a.play(2)
     stage.host.advance(1.0)
     assert stage.figure.updates == updates, "the browser still owes an answer"
-    beat._handle_msg({"beat": 1})
+    beat._model.tags = [1]  # it took a second
     stage.host.advance(0.2)
+    assert beat.sent == 1, "nor does it paint all of the time"
+    stage.host.advance(0.8)
     assert beat.sent == 2
     assert stage.figure.updates == updates + 1, "all that came meanwhile, at once"
     a.play(1)
