@@ -30,6 +30,11 @@ ROWS = 12  # epochs in the table for people; the rest is left out in the middle
     "--data", required=True, metavar="NAME|PATH", help="Data set, see: mfviz datasets; or a file."
 )
 @click.option("--test", metavar="PATH", help="Test ratings, in a file of their own.")
+@click.option(
+    "--columns",
+    metavar="USER,ITEM,RATING[,TIME]",
+    help="Columns of the data set's file, by name or position from 1 [found].",
+)
 @click.option("--holdout", type=float, help="Share of the ratings held out for the test [0.1].")
 @click.option("--backend", default="cpu", metavar="cpu|cuda", show_default=True)
 @click.option("--rank", type=int, help="Features; without it, what is proposed for the data.")
@@ -50,6 +55,7 @@ def run(
     data: str,
     test: str | None,
     holdout: float | None,
+    columns: str | None,
     backend: str,
     settings: tuple[str, ...],
     trace: Path | None,
@@ -66,7 +72,7 @@ def run(
     from mfviz.progress import watch
     from mfviz.telemetry.history import History
 
-    problem = _problem(data, test, holdout, given["seed"])
+    problem = _problem(data, test, holdout, given["seed"], columns)
     chosen = _solver(solver, problem, settings, given)
     run_id = uuid.uuid4().hex[:12]
     folder = _folder(run_id, trace)
@@ -166,15 +172,18 @@ def _rmse(value: float) -> str:
     return f"{value:.4f}" if math.isfinite(value) else "-"
 
 
-def _problem(data: str, test: str | None, holdout: float | None, seed: int) -> Problem:
+def _problem(
+    data: str, test: str | None, holdout: float | None, seed: int, columns: str | None
+) -> Problem:
     from mfviz.api import load
     from mfviz.data.problem import Problem, split
 
     if test is not None and holdout is not None:
         raise ParameterError("--test and --holdout exclude each other; give one of them.")
-    ratings = load(data)
+    chosen = columns.split(",") if columns is not None else ()
+    ratings = load(data, columns=chosen)
     if test is not None:
-        return Problem.from_files(ratings, load(test), seed=seed)
+        return Problem.from_files(ratings, load(test, columns=chosen), seed=seed)
     return split(ratings, holdout=0.1 if holdout is None else holdout, seed=seed)
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mfviz.data import columns, netflix
+from mfviz.data import columns, grouped
 from mfviz.data.formats import read, read_parts
 from mfviz.data.ratings import Ratings
 
@@ -157,7 +157,7 @@ def test_a_file_larger_than_a_block_is_read_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
 ) -> None:
     monkeypatch.setattr(columns, "BLOCK_BYTES", 1000)
-    monkeypatch.setattr(netflix, "CHUNK_BYTES", 37)
+    monkeypatch.setattr(grouped, "CHUNK_BYTES", 37)
     wanted = [
         (int(u), int(i), float(r))
         for u, i, r in zip(
