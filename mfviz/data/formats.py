@@ -86,6 +86,13 @@ class Found:
         """Those of the first lines that are not blank."""
         return [line for line in self.lines if line.strip()]
 
+    @property
+    def is_text(self) -> bool:
+        """Whether it looks like text with lines."""
+        magic = (b"PAR1", b"PK", *PACKINGS, *(start for start, _, _ in MAGIC))
+        binary = self.head.startswith(magic) or b"\0" in self.head
+        return not binary and bool(self.content)
+
 
 def read(
     path: str | os.PathLike[str], *, name: str | None = None, columns: Sequence[str | int] = ()
@@ -136,7 +143,7 @@ def read_parts(
         As :func:`read`.
     """
     found = [part for path in paths for part in look(Path(path))]
-    if len(found) > 1 and all(_is_text(part) and recognise(part.content) for part in found):
+    if len(found) > 1 and all(part.is_text and recognise(part.content) for part in found):
         one = _glued(found)  # thousands of small files, one of each film
     else:
         parts = [_columns(part, columns) for part in found]
@@ -227,11 +234,6 @@ def _starts(path: Path) -> bytes:
         raise DataError(f"{path}: is no regular file. Save the ratings to a file first.")
     with open(path, "rb") as file:
         return file.read(8)
-
-
-def _is_text(found: Found) -> bool:
-    magic = (b"PAR1", b"PK", *PACKINGS, *(start for start, _, _ in MAGIC))
-    return not found.head.startswith(magic) and b"\0" not in found.head and bool(found.content)
 
 
 def _glued(found: list[Found]) -> Columns:

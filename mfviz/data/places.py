@@ -18,6 +18,7 @@ __all__ = [
     "in_archive",
     "locate",
     "ratings_files",
+    "without_packing",
 ]
 
 # Of a folder, the first of these patterns that finds something is what is read.
@@ -60,15 +61,20 @@ def chosen_of(paths: Iterable[AnyPath]) -> tuple[AnyPath, ...]:
     for pattern in FILES:
         found: dict[str, AnyPath] = {}
         for path in files:
-            name = path.name
-            for suffix in PACKED:
-                name = name.removesuffix(suffix)
+            name = without_packing(path.name)
             first = next(iter(found.values()), path)
             if fnmatchcase(name, pattern) and path.parent == first.parent:
                 found.setdefault(name, path)
         if found:
             return tuple(found.values())
     return ()
+
+
+def without_packing(name: str) -> str:
+    """Name of a file without the suffix that says how it is compressed."""
+    for suffix in PACKED:
+        name = name.removesuffix(suffix)
+    return name
 
 
 def ratings_files(folder: Path) -> tuple[Path, ...]:
