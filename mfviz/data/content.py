@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 __all__ = [
+    "BOM",
     "LONGEST_LINE",
     "PACKINGS",
     "Content",
@@ -36,6 +37,7 @@ PACKINGS = {
     b"\x04\x22\x4d\x18": "lz4",
 }
 BLOCK_BYTES = 1 << 22
+BOM = b"\xef\xbb\xbf"
 LONGEST_LINE = 1 << 20
 RUN = re.compile(rb"[ \t]+")
 EDGE = re.compile(rb"^ | (?=[\r\n]|$)|(?<=[\r\n]) ")
@@ -135,7 +137,7 @@ def _ended(parts: Sequence[Content]) -> Iterator[bytes]:
         with part.open() as stream:
             for at, block in enumerate(blocks(stream)):
                 last = block[-1:]
-                piece = block.removeprefix(b"\xef\xbb\xbf") if at == 0 else block
+                piece = block.removeprefix(BOM) if at == 0 else block
                 if piece:
                     yield piece
         if last not in b"\r\n":
@@ -174,8 +176,8 @@ def squeezed(stream: Any) -> io.RawIOBase:
 
 def _squeezed(stream: Any) -> Iterator[bytes]:
     rest = b""
-    for block in blocks(stream):
-        whole = rest + block
+    for at, block in enumerate(blocks(stream)):
+        whole = rest + (block.removeprefix(BOM) if at == 0 else block)
         cut = max(whole.rfind(b"\n"), whole.rfind(b"\r")) + 1
         rest = whole[cut:]
         if cut:

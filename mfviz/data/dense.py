@@ -9,12 +9,14 @@ from mfviz.data.columns import Columns, parse
 from mfviz.data.content import Content
 from mfviz.data.faults import check_rating, find_fault, no_rating
 from mfviz.data.numbering import number
-from mfviz.data.sniff import DELIMITERS, NUMBER, Dialect, shown
+from mfviz.data.sniff import DELIMITERS, Dialect, shown
 
 __all__ = ["is_dense", "read_dense"]
 
 NOT_RATED = 99.0
 BOUND = 10.0
+SAMPLE_ROWS = 50
+WIDE = 100  # columns; so many ratings in a row make a table even if every joke is rated
 FEWEST = 6  # columns; fewer could be ratings by chance
 
 
@@ -31,21 +33,15 @@ def is_dense(dialect: Dialect, lines: list[str]) -> bool:
     Notes
     -----
     The first column counts the ratings of its row, the others are ratings from -10 to 10 or 99.
-    That is found in no list of single ratings.
+    That is found in no list of single ratings. Most rows must be so, not all: one that is wrong
+    shall be told, not turn the table into something else.
     """
+    rows = [[field.strip() for field in dialect.split(line)] for line in lines[:SAMPLE_ROWS]]
     if dialect.width < FEWEST:
         return False
-    unrated = False
-    for line in lines[:50]:
-        fields = [field.strip() for field in dialect.split(line)]
-        if len(fields) != dialect.width or not all(map(NUMBER.fullmatch, fields)):
-            return False
-        count, *values = map(float, fields)
-        rated = sum(value != NOT_RATED for value in values)
-        if count != rated or any(abs(v) > BOUND and v != NOT_RATED for v in values):
-            return False
-        unrated = unrated or rated < len(values)
-    return unrated or dialect.width > 100
+    good = [row for row in rows if len(row) == dialect.width and not _wrong(row)]
+    unrated = any(float(field) == NOT_RATED for row in good for field in row[1:])
+    return 2 * len(good) >= len(rows) and (unrated or dialect.width > WIDE)
 
 
 def read_dense(source: Content, dialect: Dialect) -> Columns:
@@ -102,6 +98,11 @@ def _check(line: str, dialect: Dialect) -> str:
             f"found {len(fields)} field(s) in {shown(line)}, where other lines have "
             f"{dialect.width}, separated by {DELIMITERS[dialect.delimiter]}."
         )
+    return _wrong(fields)
+
+
+def _wrong(fields: list[str]) -> str:
+    """Say what is wrong with a row: a count, then ratings or 99; "" if nothing is."""
     for field in fields:
         wrong = check_rating(field)
         if wrong:

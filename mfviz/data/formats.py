@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from mfviz.data.archive import is_npz, members
 from mfviz.data.columns import Columns, read_delimited
-from mfviz.data.content import PACKINGS, Content, Glued, printable
+from mfviz.data.content import BOM, PACKINGS, Content, Glued, printable
 from mfviz.data.dense import is_dense, read_dense
 from mfviz.data.faults import no_rating
 from mfviz.data.grouped import is_pairs, read_grouped, recognise
@@ -77,7 +77,7 @@ class Found:
     @property
     def lines(self) -> list[str]:
         """First lines, complete, decoded as latin-1, without their ends."""
-        text = self.head.removeprefix(b"\xef\xbb\xbf").decode("latin-1").replace("\r\n", "\n")
+        text = self.head.removeprefix(BOM).decode("latin-1").replace("\r\n", "\n")
         lines = text.replace("\r", "\n").split("\n")
         return lines if self.whole else lines[:-1]  # the last one may be cut anywhere
 

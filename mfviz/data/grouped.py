@@ -25,7 +25,7 @@ from mfviz.data.columns import (
     take_ratings,
     take_times,
 )
-from mfviz.data.content import LONGEST_LINE, Content, Glued, blocks
+from mfviz.data.content import BOM, LONGEST_LINE, Content, Glued, blocks
 from mfviz.data.faults import check_id, check_rating, find_fault, no_rating
 from mfviz.data.numbering import number
 from mfviz.data.sniff import shown
@@ -280,7 +280,7 @@ def _whole_lines(source: Content | Glued) -> Iterator[bytes]:
     rest = b""
     with source.open() as stream:
         for at, block in enumerate(blocks(stream, CHUNK_BYTES)):
-            whole = rest + (block.removeprefix(b"\xef\xbb\xbf") if at == 0 else block)
+            whole = rest + (block.removeprefix(BOM) if at == 0 else block)
             cut = max(whole.rfind(b"\n"), whole.rfind(b"\r")) + 1
             if cut:
                 yield whole[:cut]

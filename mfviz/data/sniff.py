@@ -232,7 +232,8 @@ def _roles(
         return Roles(0, 2, 4), ()  # each delimiter is written twice, as Jester's second set does
     # MovieLens has its times in a fourth column without a name.
     known = width > 3 and _is_clock([row[3] for row in values])
-    return Roles(0, 1, 2, 3 if known else None), ()
+    told = f"The first three of {width} columns without names are read as user, item and rating."
+    return Roles(0, 1, 2, 3 if known else None), (told,) if width > 4 else ()
 
 
 def _is_clock(values: list[str]) -> bool:
