@@ -181,7 +181,8 @@ def _from_arrow(given: Any, name: str, columns: Sequence[str | int]) -> Ratings:
     names = table.schema.names
     roles = roles_of(names, columns, name)
     wanted = [at for at in (roles.user, roles.item, roles.rating, roles.time) if at is not None]
-    found = read_table(table, [names[at] for at in wanted], name, guessed=roles.guessed)
+    told = roles.guessed or roles.double
+    found = read_table(table, [names[at] for at in wanted], name, guessed=told)
     return Ratings.from_numbers(
         found.u, found.i, found.r, found.user_ids, found.item_ids,
         name=name, notices=found.notices, times=found.times,

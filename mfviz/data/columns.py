@@ -22,7 +22,7 @@ from mfviz.data.content import Content, Glued, blocks, holds, squeezed
 from mfviz.data.faults import CONTROL, LONGEST_ID, checker, find_fault
 from mfviz.data.numbering import number
 from mfviz.data.ratings import NO_TIME
-from mfviz.data.sniff import Dialect
+from mfviz.data.sniff import UNIX_FROM, Dialect, shown
 
 __all__ = ["Columns", "parse", "read_delimited", "take_ids", "take_ratings", "take_times"]
 
@@ -32,8 +32,13 @@ Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 
 BLOCK_BYTES = 8 << 20
-UNIX_FROM = 10**8  # what is larger are seconds since 1970 (or parts of them)
-CLOCKS = {"number": pa.int64(), "date": pa.timestamp("s")}
+CLOCKS = {
+    "number": pa.int64(),
+    "float": pa.float64(),
+    "date": pa.timestamp("s"),
+    "moment": pa.timestamp("ns"),
+    "zoned": pa.timestamp("ns", "UTC"),
+}
 ID_TYPE = pa.dictionary(pa.int32(), pa.binary())
 
 
@@ -88,6 +93,8 @@ def read_delimited(source: Content, dialect: Dialect) -> Columns:
         return _read(source, dialect)
     except (ValueError, pa.ArrowException) as error:
         because = str(error)
+        if isinstance(error, MixedError):
+            raise find_fault(source, _not_utf8, dialect.skip, because) from None
     if dialect.clock:
         # Times are a gift: where they cannot be read, the ratings still count.
         try:
@@ -97,6 +104,18 @@ def read_delimited(source: Content, dialect: Dialect) -> Columns:
         except (ValueError, pa.ArrowException) as error:
             because = str(error)
     raise find_fault(source, checker(dialect), dialect.skip, because)
+
+
+class MixedError(ValueError):
+    """Some ids are UTF-8, and others cannot be."""
+
+
+def _not_utf8(line: str) -> str:
+    try:
+        line.encode("latin-1").decode("utf-8")
+    except UnicodeDecodeError:
+        return f"found {shown(line)}, which is not UTF-8 as other lines are. Save all as UTF-8."
+    return ""
 
 
 def _read(source: Content, dialect: Dialect) -> Columns:
@@ -241,10 +260,15 @@ def take_ratings(column: Any) -> Float32:
 
 
 def take_times(column: Any) -> Int64 | None:
-    """Turn a column of whole numbers or dates into seconds; None if there is no time at all.
+    """Turn a column of numbers or moments into seconds; None if there is no time at all.
 
     A zero among seconds since 1970 says in MovieLens files that the time is not known.
     """
+    kind = column.type
+    if pa.types.is_floating(kind):
+        column = pc.floor(pc.if_else(pc.is_finite(column), column, None))
+    elif pa.types.is_timestamp(kind) and kind.unit != "s":
+        column = pc.floor_temporal(column, unit="second").cast(pa.timestamp("s", kind.tz))
     whole = column.cast(pa.int64())
     if whole.null_count == len(whole):
         return None
@@ -259,7 +283,18 @@ def _decoded(raw: Any) -> Any:
     try:
         return raw.cast(pa.string())
     except pa.ArrowInvalid:
-        return pa.array([value.decode("latin-1") for value in raw.to_pylist()])
+        values = raw.to_pylist()
+    if any(map(_is_utf8, values)):
+        raise MixedError("ids are written in two encodings")
+    return pa.array([value.decode("latin-1") for value in values])
+
+
+def _is_utf8(value: bytes) -> bool:
+    """Whether bytes are UTF-8 and no plain ASCII."""
+    try:
+        return len(value.decode("utf-8")) < len(value)
+    except UnicodeDecodeError:
+        return False
 
 
 def _typed(texts: Any) -> Ids:

@@ -38,6 +38,8 @@ class Roles:
         None where no column is known to hold times.
     guessed : bool
         Whether a name was not known and the order decided.
+    double : bool
+        Whether two names mean one thing, and the first was taken.
     """
 
     user: int
@@ -45,6 +47,7 @@ class Roles:
     rating: int
     time: int | None = None
     guessed: bool = False
+    double: bool = False
 
 
 def role(name: str) -> str:
@@ -64,10 +67,11 @@ def pick(names: Sequence[str]) -> Roles:
         At least three.
     """
     found: dict[str, int] = {}
-    for at, name in enumerate(names):
-        meant = role(name)
+    meanings = [role(name) for name in names]
+    for at, meant in enumerate(meanings):
         if meant:
             found.setdefault(meant, at)
+    double = any(meanings.count(key) > 1 for key in ROLES)
     guessed = not set(ROLES) <= set(found)
     taken = set(found.values())
     free = [at for at in range(len(names)) if at not in taken]
@@ -76,7 +80,7 @@ def pick(names: Sequence[str]) -> Roles:
         free = [at for at in range(len(names)) if at not in set(found.values())]
     order = iter(free)
     user, item, rating = (found[key] if key in found else next(order) for key in ROLES)
-    return Roles(user, item, rating, found.get("time"), guessed)
+    return Roles(user, item, rating, found.get("time"), guessed, double)
 
 
 def choose(columns: Sequence[str | int], names: Sequence[str], width: int, label: str) -> Roles:

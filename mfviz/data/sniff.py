@@ -5,13 +5,22 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from mfviz.data.roles import ROLES, Roles, choose, pick, role
 from mfviz.errors import DataError
 
-__all__ = ["DELIMITERS", "NUMBER", "Dialect", "fields_of", "shown", "sniff", "squeeze"]
+__all__ = [
+    "DELIMITERS",
+    "NUMBER",
+    "UNIX_FROM",
+    "Dialect",
+    "fields_of",
+    "shown",
+    "sniff",
+    "squeeze",
+]
 
 # In this order: where two separate the lines equally well, the earlier one is meant.
 DELIMITERS = {
@@ -25,9 +34,19 @@ DELIMITERS = {
 NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 DECIMAL_COMMA = re.compile(r"\s*[+-]?\d*,\d+\s*", re.ASCII)
 WHOLE = re.compile(r"\s*[+-]?\d{1,18}\s*", re.ASCII)
-DATE = re.compile(r"\s*\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d)?)?\s*", re.ASCII)
+DAY = r"\s*\d{4}-\d\d-\d\d"
+# How times are written, as columns.CLOCKS reads them; the first that fits all is meant.
+CLOCKS = {
+    "number": WHOLE,
+    "float": NUMBER,
+    "date": re.compile(DAY + r"([ T]\d\d:\d\d(:\d\d)?)?\s*", re.ASCII),
+    "moment": re.compile(DAY + r"[ T]\d\d:\d\d:\d\d(\.\d{1,9})?\s*", re.ASCII),
+    "zoned": re.compile(DAY + r"[ T]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:?\d\d)\s*", re.ASCII),
+}
+JSON_OR_MARKUP = re.compile(r'\s*(\{"|\{\s*$|\[\s*[\[{]|\[\s*$|<!|<html|<\?xml)', re.IGNORECASE)
 LOOSE = re.compile(r"^[ \t]|[ \t]$|[ \t]{2}| .*\t|\t.* ")
 SAMPLE_LINES = 200
+UNIX_FROM = 10**8  # what is larger are seconds since 1970 (or parts of them)
 
 
 @dataclass(frozen=True)
@@ -51,7 +70,7 @@ class Dialect:
     time : int, optional
         Field of the time.
     clock : str
-        "number" (of seconds, as a rule) or "date"; "" without a time.
+        How the time is written, one of :data:`CLOCKS`; "" without a time.
     squeeze : bool
         Whether white space of any length separates two fields.
     """
@@ -123,13 +142,7 @@ def sniff(path: str, lines: list[str], columns: Sequence[str | int] = ()) -> Dia
         If no delimiter gives the three fields that a rating needs, or a header does not fit.
     """
     content = [(at, line) for at, line in enumerate(lines) if line.strip()][:SAMPLE_LINES]
-    delimiter, width, loose = _separation([line for _, line in content])
-    if not delimiter:
-        first, line = content[0]
-        raise DataError(
-            f"{path}, line {first + 1}: found {shown(line)}; each line needs a user, an item "
-            f"and a rating, separated by {', '.join(DELIMITERS.values())}. Is this the right file?"
-        )
+    delimiter, width, loose = _separation(path, content)
     rows = [
         (number, fields_of(squeeze(line) if loose else line, delimiter))
         for number, line in content
@@ -146,7 +159,7 @@ def sniff(path: str, lines: list[str], columns: Sequence[str | int] = ()) -> Dia
             "fields in the lines below. Name every column, or none."
         )
     values = [row for _, row in rows[bool(names) :] if len(row) == width]
-    roles, notices = _roles(path, names, values, width, columns)
+    roles, notices = _roles(path, skip + 1, names, values, width, columns)
     ratings = [row[roles.rating] for row in values]
     clock = "" if roles.time is None else _clock([row[roles.time] for row in values])
     return Dialect(
@@ -169,8 +182,15 @@ def _decimal(delimiter: str, ratings: list[str]) -> str:
     return "," if comma and not point else "."
 
 
-def _separation(lines: list[str]) -> tuple[str, int, bool]:
+def _separation(path: str, content: list[tuple[int, str]]) -> tuple[str, int, bool]:
     """Delimiter, number of fields, and whether white space of any length is one delimiter."""
+    at, line = content[0]
+    if JSON_OR_MARKUP.match(line):
+        raise DataError(
+            f"{path}, line {at + 1}: found {shown(line)}, which looks like JSON or a web page; "
+            "needed is a table. Save user, item and rating as CSV."
+        )
+    lines = [line for _, line in content]
     delimiter, width = _delimiter(lines)
     if delimiter in ("", " ", "\t") and any(map(LOOSE.search, lines)):
         tight = [squeeze(line) for line in lines if not line.startswith(("#", "%"))]
@@ -180,6 +200,11 @@ def _separation(lines: list[str]) -> tuple[str, int, bool]:
         padded = delimiter == " " and all("" in line.split(" ") for line in lines)
         if best >= 3 and (padded or widths[best] > as_it_is) and '"' not in "".join(lines):
             return " ", best, True
+    if not delimiter:
+        raise DataError(
+            f"{path}, line {at + 1}: found {shown(line)}; each line needs a user, an item "
+            f"and a rating, separated by {', '.join(DELIMITERS.values())}. Is this the right file?"
+        )
     return delimiter, width, False
 
 
@@ -196,6 +221,8 @@ def _delimiter(lines: list[str]) -> tuple[str, int]:
 
 def _is_comment(fields: list[str]) -> bool:
     """Tell a comment from a rating whose user happens to be called "#1"."""
+    if fields[0].lower() == "sep=":  # a hint for spreadsheets
+        return True
     return fields[0].lstrip()[:1] in ("#", "%") and not (
         len(fields) > 2 and NUMBER.fullmatch(fields[2])
     )
@@ -212,6 +239,7 @@ def _is_header(fields: list[str]) -> bool:
 
 def _roles(
     path: str,
+    first: int,
     names: list[str],
     values: list[list[str]],
     width: int,
@@ -226,30 +254,35 @@ def _roles(
             shown(names[at].strip()) for at in (roles.user, roles.item, roles.rating)
         )
         told = f"Columns read as user, item and rating: {picked}."
-        return roles, (told,) if roles.guessed else ()
+        return roles, (told,) if roles.guessed or roles.double else ()
     empty = [at for at in range(width) if not any(row[at].strip() for row in values)]
     if width >= 5 and empty == list(range(1, width, 2)):
         return Roles(0, 2, 4), ()  # each delimiter is written twice, as Jester's second set does
+    if width > 3 and _is_clock([row[2] for row in values], min):
+        raise DataError(
+            f"{path}, line {first}: found the rating {shown(values[0][2])}, which looks like a "
+            "time; columns without names are taken in the order user, item, rating. Give them "
+            "names in a first line, or choose the columns."
+        )
     # MovieLens has its times in a fourth column without a name.
     known = width > 3 and _is_clock([row[3] for row in values])
     told = f"The first three of {width} columns without names are read as user, item and rating."
     return Roles(0, 1, 2, 3 if known else None), (told,) if width > 4 else ()
 
 
-def _is_clock(values: list[str]) -> bool:
+def _is_clock(values: list[str], of: Callable[[Iterable[float]], float] = max) -> bool:
     """Whether a column without a name must hold times: dates, or seconds since 1970."""
     clock = _clock(values)
-    return clock == "date" or (
-        clock == "number" and max(map(int, filter(str.strip, values))) > 1e8
-    )
+    if clock in ("number", "float"):
+        return of(map(float, filter(str.strip, values))) > UNIX_FROM
+    return bool(clock)
 
 
 def _clock(values: list[str]) -> str:
-    """How times are written: "number", "date", or "" if these are none."""
+    """How times are written, one of :data:`CLOCKS`, or "" if these are none."""
     there = [value for value in values if value.strip()]
-    if there and all(map(WHOLE.fullmatch, there)):
-        return "number"
-    return "date" if there and all(map(DATE.fullmatch, there)) else ""
+    fits = (kind for kind, known in CLOCKS.items() if all(map(known.fullmatch, there)))
+    return next(fits, "") if there else ""
 
 
 def _decoded(text: str) -> str:

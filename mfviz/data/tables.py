@@ -74,7 +74,9 @@ def read_parquet(source: Content, columns: Sequence[str | int] = ()) -> Columns:
             f"{source.label}: this Parquet file cannot be read ({printable(str(error))[:200]}); "
             "it may be truncated. Copy it again, or save it anew."
         ) from None
-    return read_table(table, [names[at] for at in wanted], source.label, guessed=roles.guessed)
+    return read_table(
+        table, [names[at] for at in wanted], source.label, guessed=roles.guessed or roles.double
+    )
 
 
 def read_table(table: Any, names: Sequence[str], label: str, *, guessed: bool = False) -> Columns:
@@ -162,17 +164,13 @@ def times_of(column: Any) -> npt.NDArray[np.int64] | None:
     """
     kind = column.type
     if pa.types.is_date(kind):
-        column = column.cast(pa.date32()).cast(pa.timestamp("s"))
-    elif pa.types.is_timestamp(kind):
-        column = column.cast(pa.timestamp("s", kind.tz), safe=False)
-    elif pa.types.is_floating(kind):
-        finite = pc.if_else(pc.is_finite(column), column, None)
-        column = pc.floor(finite).cast(pa.int64(), safe=False)
-    elif not pa.types.is_signed_integer(kind):
+        column = column.cast(pa.timestamp("s"))
+    elif not any(test(kind) for test in MOMENTS):
         return None
     return take_times(column)
 
 
+MOMENTS = (pa.types.is_signed_integer, pa.types.is_floating, pa.types.is_timestamp)
 TEXT = (
     pa.types.is_string,
     pa.types.is_large_string,

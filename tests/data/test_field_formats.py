@@ -266,6 +266,24 @@ def test_libmf_goodbooks_and_double_delimiters(tmp_path: Path) -> None:
     assert rows(read(write(tmp_path / "x", wide))) == ROWS
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        ["1577881800", "1577923200"],
+        ["1577881800.5", "1.5779232e9"],
+        ["2020-01-01T12:30:00Z", "2020-01-02T00:00:00.9Z"],
+        ["2020-01-01 13:30:00+01:00", "2020-01-02 00:00:00.25+00:00"],
+        ["2020-01-01 12:30:00.123456", "2020-01-02 00:00:00"],
+        ["2020-01-01 12:30", "2020-01-02"],
+    ],
+)
+def test_times_are_read_however_they_are_written(written: list[str], tmp_path: Path) -> None:
+    text = "user,item,rating,date\n" + "".join(
+        f"1,{k},3,{time}\n" for k, time in enumerate(written)
+    )
+    assert times(read(write(tmp_path / "x", text))) == [1577881800, 1577923200]
+
+
 def test_times_come_along_where_a_file_has_them(tmp_path: Path) -> None:
     found = read(write(tmp_path / "x", TEXT.replace("\t", "::")))
     assert times(found) == TIMES
