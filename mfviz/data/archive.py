@@ -13,6 +13,7 @@ from mfviz.errors import DataError
 
 __all__ = ["is_npz", "members"]
 
+MOST = 64
 OTHERS = ("README*", "readme*", "LICENSE*", "*.md", "*.html", "*.pdf", "*.xml", "*.sh", "*.pl")
 
 
@@ -53,6 +54,11 @@ def members(path: Path, wanted: str = "") -> tuple[Content, ...]:
             raise DataError(
                 f"{path}: this zip archive is encrypted. Unpack it with its password first."
             )
+    if len(names) > MOST:  # each is found through the whole directory of the archive
+        raise DataError(
+            f"{path}: {len(names):,} files of ratings in a zip archive take long to read; at most "
+            f"{MOST} are taken. Unpack it, and name the folder."
+        )
     if not names:
         shown = ", ".join(map(printable, there[:6])) + (", ..." if len(there) > 6 else "")
         raise DataError(

@@ -99,6 +99,12 @@ def test_an_archive_of_several_is_not_guessed_at(tmp_path: Path) -> None:
     assert rows(read(path / "one")) == ROWS
 
 
+def test_an_archive_of_thousands_is_to_be_unpacked(tmp_path: Path) -> None:
+    many = {f"mv_{k:07}.txt": f"{k}:\n7,4,2005-09-06\n" for k in range(1, 80)}
+    with pytest.raises(DataError, match=r"79 files of ratings in a zip.*Unpack it"):
+        read(write(tmp_path / "x.zip", zipped(**many)))
+
+
 def test_a_damaged_member_is_told(tmp_path: Path) -> None:
     whole = bytearray(zipped(**{"ratings.dat": TEXT * 50}))
     whole[60] ^= 0xFF
