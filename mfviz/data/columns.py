@@ -137,12 +137,15 @@ def _read(source: Content, dialect: Dialect) -> Columns:
         decimal=dialect.decimal,
         squeeze=dialect.squeeze,
     )
-    user_ids, u = take_ids(table.column(user))
-    item_ids, i = take_ids(table.column(item))
-    r = take_ratings(table.column(rating))
+    # Each column is given up once it is taken: of large files, two of all do not fit.
+    columns = {name: table.column(name) for name in types}
+    del table
+    user_ids, u = take_ids(columns.pop(user))
+    item_ids, i = take_ids(columns.pop(item))
+    r = take_ratings(columns.pop(rating))
     times = None
     if dialect.time is not None:
-        times = take_times(table.column(str(dialect.time * step)))
+        times = take_times(columns.pop(str(dialect.time * step)))
     return Columns(user_ids, u, item_ids, i, r, dialect.notices, times)
 
 
@@ -197,7 +200,8 @@ def parse(
         table = csv.read_csv(squeezed(stream) if squeeze else stream, **options)
     if quoted and len(table) != _count_rows(source, skip):
         raise ValueError("a quote is left open, and lines are lost in it")
-    return table.unify_dictionaries()
+    pa.default_memory_pool().release_unused()  # the text that was read, as much again
+    return table
 
 
 def _options(names: list[str], types: dict[str, Any], skip: int, decimal: str) -> dict[str, Any]:
@@ -221,7 +225,7 @@ def take_ids(column: Any) -> tuple[Ids, Int32]:
     Parameters
     ----------
     column : pyarrow.ChunkedArray
-        Of one dictionary of bytes.
+        Dictionaries of bytes.
 
     Returns
     -------
@@ -237,6 +241,7 @@ def take_ids(column: Any) -> tuple[Ids, Int32]:
     """
     if column.num_chunks == 0 or len(column) == 0:
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int32)
+    column = column.unify_dictionaries()
     written = _decoded(column.chunk(0).dictionary)
     if pc.any(pc.match_substring_regex(written, CONTROL)).as_py():
         raise ValueError("an id holds a control character")
@@ -245,15 +250,25 @@ def take_ids(column: Any) -> tuple[Ids, Int32]:
     if lengths["min"] == 0 or lengths["max"] > LONGEST_ID:
         raise ValueError(f"an id is empty or longer than {LONGEST_ID} characters")
     known, numbers = number(_typed(texts))
-    rows = np.concatenate([chunk.indices.to_numpy() for chunk in column.chunks])
-    return known, numbers[rows]
+    taken = np.empty(len(column), dtype=np.int32)
+    at = 0
+    for chunk in column.chunks:  # piece by piece: a copy of all of them would be as large again
+        np.take(numbers, chunk.indices.to_numpy(), out=taken[at : at + len(chunk)])
+        at += len(chunk)
+    del column, chunk
+    pa.default_memory_pool().release_unused()
+    return known, taken
 
 
 def take_ratings(column: Any) -> Float32:
     """Turn a column into ratings; ValueError if one is missing, NaN or infinite."""
     if column.null_count:
         raise ValueError("a rating is missing")
-    r = np.array(column.to_numpy(), dtype=np.float32)
+    r = np.empty(len(column), dtype=np.float32)
+    at = 0
+    for chunk in column.chunks:
+        r[at : at + len(chunk)] = chunk.to_numpy()
+        at += len(chunk)
     if not np.isfinite(r).all():
         raise ValueError("a rating is not finite")
     return r
@@ -272,7 +287,11 @@ def take_times(column: Any) -> Int64 | None:
     whole = column.cast(pa.int64())
     if whole.null_count == len(whole):
         return None
-    t = np.array(pc.fill_null(whole, NO_TIME).to_numpy(), dtype=np.int64)
+    t = np.empty(len(whole), dtype=np.int64)
+    at = 0
+    for chunk in whole.chunks:
+        t[at : at + len(chunk)] = pc.fill_null(chunk, NO_TIME).to_numpy()
+        at += len(chunk)
     if t.max() > UNIX_FROM:
         t[t == 0] = NO_TIME
     return t

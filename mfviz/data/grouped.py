@@ -264,6 +264,8 @@ def _headers(source: Content | Glued, known: Grouping, each: int) -> tuple[Ids, 
         marks, others = np.flatnonzero(view == mark), np.flatnonzero(view == delimiter)
         for at in marks.tolist():
             text = re.split(rb"[\r\n]", block[max(0, at - 20) : at])[-1]
+            if not re.fullmatch(rb"\d{1,18}", text):
+                raise ValueError("a header is no number")
             ids.append(int(text))
             count = re.match(rb"\d{1,9}", block[at + 1 : at + 11])
             announced.append(int(count[0]) if count else -1)

@@ -123,7 +123,7 @@ def _ids(column: Any, name: str, label: str) -> tuple[npt.NDArray[Any], npt.NDAr
         column = column.cast(kind)
     try:
         if any(test(kind) for test in TEXT):
-            words = column.cast(pa.large_binary()).dictionary_encode().unify_dictionaries()
+            words = column.cast(pa.large_binary()).dictionary_encode()
             return take_ids(words)
         if pa.types.is_integer(kind) or pa.types.is_floating(kind):
             return number(column.to_numpy())

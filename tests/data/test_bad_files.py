@@ -88,6 +88,10 @@ TEXT = {
     "netflix with a bad rating": (NETFLIX.replace("8,3,", "8,x,"), "line 3: found the rating 'x'"),
     "netflix without a user": (NETFLIX.replace("8,3,", ",3,"), "line 3: found no user"),
     "netflix with words": (NETFLIX.replace("8,3,", "8é,3,"), "line 3: found '8é,3,2005"),
+    "netflix with an endless movie": (
+        NETFLIX.replace("2:", "9" * 20 + ":"),
+        "line 4: found '99999999999999999999:'; it must be 'movie:'",
+    ),
     "netflix cut": (NETFLIX[:-14], "line 5: the file ends in the middle"),
     "netflix without ratings": ("1:\n2:\n", "found no rating|cannot be read"),
 }
