@@ -14,7 +14,7 @@ from pyarrow import parquet
 from mfviz.data.columns import Columns, take_ids, take_ratings, take_times
 from mfviz.data.content import Content, printable
 from mfviz.data.numbering import number
-from mfviz.data.roles import Roles, choose, pick
+from mfviz.data.roles import ROLES, Roles, choose, pick, role
 from mfviz.errors import DataError
 
 __all__ = ["read_parquet", "read_table", "roles_of", "times_of"]
@@ -41,9 +41,11 @@ def roles_of(names: Sequence[str], columns: Sequence[str | int], label: str) -> 
         return choose(columns, names, len(names), label)
     found = pick(names) if len(names) >= 3 else None
     if found is None or (found.guessed and len(names) != 3):
+        known = set(map(role, names))
+        missing = " or ".join(key for key in ROLES if key not in known)
         raise DataError(
-            f"{label}: found the columns {printable(', '.join(names))[:200] or '(none)'}; user, "
-            "item and rating are not all recognised. Rename them so, or choose the columns."
+            f"{label}: found the columns {printable(', '.join(names))[:200] or '(none)'}; none is "
+            f"recognised as {missing}. Rename them to user, item, rating, or choose the columns."
         )
     return found
 
