@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ import numpy as np
 
 from mfviz.data.problem import Problem, split
 from mfviz.data.ratings import Ratings
-from mfviz.data.sniff import role
 from mfviz.errors import DataError, MfvizError
 from mfviz.experiments.result import Result
 from mfviz.experiments.run import Run
@@ -25,14 +25,17 @@ from mfviz.solvers.base import Solver, solver_class
 __all__ = ["as_ratings", "factorize", "load", "make_solver"]
 
 
-def load(name_or_path: str | Path) -> Ratings:
+def load(name_or_path: str | Path, *, columns: Sequence[str | int] = ()) -> Ratings:
     """Load ratings by name or from a file.
 
     Parameters
     ----------
     name_or_path : str or Path
-        The name of a data set (``mfviz datasets`` lists them) or a file: MovieLens ``u.data``,
-        ``ratings.dat`` and ``ratings.csv``, CSV or TSV with or without a header, ``.npz``.
+        The name of a data set (``mfviz datasets`` lists them), a file in one of the formats that
+        the README lists, compressed or in a zip archive too, or a folder that holds one.
+    columns : sequence of str or int
+        Columns of user, item, rating and perhaps time, by name or position from 1. By default
+        they are recognised.
 
     Returns
     -------
@@ -45,7 +48,7 @@ def load(name_or_path: str | Path) -> Ratings:
     """
     from mfviz.data import catalog
 
-    return catalog.load(name_or_path)
+    return catalog.load(name_or_path, columns=columns)
 
 
 def factorize(
@@ -110,17 +113,20 @@ def factorize(
     return run.result()
 
 
-def as_ratings(given: Any, name: str = "ratings") -> Ratings:
+def as_ratings(given: Any, name: str = "ratings", *, columns: Sequence[str | int] = ()) -> Ratings:
     """Turn what a user has into :class:`Ratings`.
 
     Parameters
     ----------
-    given : Ratings, (users, items, values), DataFrame or scipy.sparse matrix
-        Ids may be integers or strings. In a DataFrame the columns are found by name (user, item,
-        rating and their common spellings), or by order if there are three. In a sparse matrix
-        users are rows, items are columns, and what is stored is a rating, stored zeros too.
+    given : Ratings, (users, items, values), frame or scipy.sparse matrix
+        Ids may be integers or strings. A frame is one of pandas, polars, Arrow or any library that
+        hands its columns to Arrow: they are found by name (user, item, rating, time and their
+        common spellings), or by order if there are three. In a sparse matrix users are rows,
+        items are columns, and what is stored is a rating, stored zeros too.
     name : str
         Shown name.
+    columns : sequence of str or int
+        Columns of a frame to take as user, item, rating and perhaps time.
 
     Returns
     -------
@@ -134,7 +140,9 @@ def as_ratings(given: Any, name: str = "ratings") -> Ratings:
     if isinstance(given, Ratings):
         return given
     if hasattr(given, "columns") and hasattr(given, "iloc"):
-        return Ratings.from_triples(*_columns(given), name=name)
+        return _from_pandas(given, name, columns)
+    if hasattr(given, "__arrow_c_stream__"):
+        return _from_arrow(given, name, columns)
     if hasattr(given, "tocoo"):
         coo = given.tocoo()
         if coo.ndim != 2:
@@ -148,25 +156,49 @@ def as_ratings(given: Any, name: str = "ratings") -> Ratings:
     elif isinstance(given, str | Path):
         found = f"the {found} {str(given)!r} (mfviz.load reads files and names)"
     raise DataError(
-        f"{name}: found {found}; give Ratings, three arrays (users, items, values), a DataFrame "
-        "or a scipy.sparse matrix."
+        f"{name}: found {found}; give Ratings, three arrays (users, items, values), a frame of "
+        "pandas, polars or Arrow, or a scipy.sparse matrix."
     )
 
 
-def _columns(frame: Any) -> tuple[Any, Any, Any]:
-    """Arrays of the columns user, item and rating of a DataFrame."""
-    found: dict[str, Any] = {}
-    for column in frame.columns:
-        found.setdefault(role(str(column)), column)
-    missing = [name for name in ("user", "item", "rating") if name not in found]
-    if missing and len(frame.columns) != 3:
-        raise DataError(
-            f"ratings: found the columns {', '.join(map(str, frame.columns))}; none is recognised "
-            f"as {' or '.join(missing)}. Rename them to user, item and rating."
-        )
-    chosen = frame.columns if missing else [found[name] for name in ("user", "item", "rating")]
-    user, item, rating = (frame[column].to_numpy() for column in chosen)
-    return user, item, rating
+def _from_pandas(frame: Any, name: str, columns: Sequence[str | int]) -> Ratings:
+    from mfviz.data.tables import roles_of
+
+    roles = roles_of(list(map(str, frame.columns)), columns, name)
+    user, item, rating = (
+        frame.iloc[:, at].to_numpy() for at in (roles.user, roles.item, roles.rating)
+    )
+    times = None if roles.time is None else _seconds(frame.iloc[:, roles.time])
+    return Ratings.from_triples(user, item, rating, name=name, times=times)
+
+
+def _from_arrow(given: Any, name: str, columns: Sequence[str | int]) -> Ratings:
+    import pyarrow as pa
+
+    from mfviz.data.tables import read_table, roles_of
+
+    table = pa.table(given)
+    names = table.schema.names
+    roles = roles_of(names, columns, name)
+    wanted = [at for at in (roles.user, roles.item, roles.rating, roles.time) if at is not None]
+    told = roles.guessed or roles.double
+    found = read_table(table, [names[at] for at in wanted], name, guessed=told)
+    return Ratings.from_numbers(
+        found.u, found.i, found.r, found.user_ids, found.item_ids,
+        name=name, notices=found.notices, times=found.times,
+    )  # fmt: skip
+
+
+def _seconds(column: Any) -> Any:
+    """Times of a pandas column, None if it holds none."""
+    import pyarrow as pa
+
+    from mfviz.data.tables import times_of
+
+    try:
+        return times_of(pa.chunked_array([pa.array(column, from_pandas=True)]))
+    except (TypeError, ValueError, pa.ArrowException):
+        return None
 
 
 def _problem(train: Ratings, test: Any, seed: int) -> Problem:

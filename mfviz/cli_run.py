@@ -29,8 +29,25 @@ ROWS = 12  # epochs in the table for people; the rest is left out in the middle
 @click.option(
     "--data", required=True, metavar="NAME|PATH", help="Data set, see: mfviz datasets; or a file."
 )
-@click.option("--test", metavar="PATH", help="Test ratings, in a file of their own.")
+@click.option(
+    "--test", metavar="PATH", help="Test ratings in a file of their own, or Netflix's probe.txt."
+)
+@click.option(
+    "--columns",
+    metavar="USER,ITEM,RATING[,TIME]",
+    help="Columns of the data set's file, by name or position from 1 [found].",
+)
 @click.option("--holdout", type=float, help="Share of the ratings held out for the test [0.1].")
+@click.option(
+    "--split",
+    default="random",
+    metavar="random|time|official",
+    show_default=True,
+    help="What is held out: drawn by the seed, the latest, or the set's official test file.",
+)
+@click.option(
+    "--leave-out", type=int, metavar="K", help="Hold out K ratings of each user, not a share."
+)
 @click.option("--backend", default="cpu", metavar="cpu|cuda", show_default=True)
 @click.option("--rank", type=int, help="Features; without it, what is proposed for the data.")
 @click.option("--epochs", type=int, help="Passes over the ratings; without it, as proposed.")
@@ -48,8 +65,6 @@ ROWS = 12  # epochs in the table for people; the rest is left out in the middle
 def run(
     solver: str,
     data: str,
-    test: str | None,
-    holdout: float | None,
     backend: str,
     settings: tuple[str, ...],
     trace: Path | None,
@@ -66,7 +81,7 @@ def run(
     from mfviz.progress import watch
     from mfviz.telemetry.history import History
 
-    problem = _problem(data, test, holdout, given["seed"])
+    problem = _problem(data, given)
     chosen = _solver(solver, problem, settings, given)
     run_id = uuid.uuid4().hex[:12]
     folder = _folder(run_id, trace)
@@ -166,16 +181,22 @@ def _rmse(value: float) -> str:
     return f"{value:.4f}" if math.isfinite(value) else "-"
 
 
-def _problem(data: str, test: str | None, holdout: float | None, seed: int) -> Problem:
-    from mfviz.api import load
-    from mfviz.data.problem import Problem, split
+def _problem(data: str, given: dict[str, Any]) -> Problem:
+    from mfviz.data.given import load_problem
 
-    if test is not None and holdout is not None:
-        raise ParameterError("--test and --holdout exclude each other; give one of them.")
-    ratings = load(data)
-    if test is not None:
-        return Problem.from_files(ratings, load(test), seed=seed)
-    return split(ratings, holdout=0.1 if holdout is None else holdout, seed=seed)
+    columns = given["columns"]
+    leave_out = given["leave_out"]
+    if leave_out is not None and leave_out < 1:
+        raise ParameterError(f"--leave-out is {leave_out}; it must be at least 1.", "leave_out")
+    return load_problem(
+        data,
+        test=given["test"],
+        holdout=given["holdout"],
+        by=given["split"],
+        leave_out=leave_out or 0,
+        seed=given["seed"],
+        columns=columns.split(",") if columns is not None else (),
+    )
 
 
 def _solver(key: str, problem: Problem, texts: tuple[str, ...], given: dict[str, Any]) -> Solver:

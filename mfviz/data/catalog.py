@@ -10,13 +10,14 @@ from __future__ import annotations
 import difflib
 import os
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from mfviz.data.entries import ENTRIES, Entry
 from mfviz.data.formats import read_parts
-from mfviz.data.places import FILES, data_dir, locate
+from mfviz.data.places import FILES, data_dir, in_archive, locate
 from mfviz.data.ratings import Ratings
 from mfviz.data.synthetic import generate
 from mfviz.errors import DataError
@@ -100,13 +101,16 @@ def find(name_or_path: str | os.PathLike[str]) -> Source:
     raise _unknown(text)
 
 
-def load(name_or_path: str | os.PathLike[str]) -> Ratings:
+def load(name_or_path: str | os.PathLike[str], *, columns: Sequence[str | int] = ()) -> Ratings:
     """Load ratings by name or path.
 
     Parameters
     ----------
     name_or_path : str or path
         As :func:`find` takes it.
+    columns : sequence of str or int
+        Columns of user, item, rating and perhaps time, by name or position from 1. By default
+        they are recognised.
 
     Returns
     -------
@@ -120,21 +124,27 @@ def load(name_or_path: str | os.PathLike[str]) -> Ratings:
     """
     source = find(name_or_path)
     try:
-        stamps = tuple(
-            (path.stat().st_mtime_ns, path.stat().st_size, path.stat().st_ino)
-            for path in source.files
-        )
+        stamps = tuple(map(_stamp, source.files))
     except OSError as error:
         raise DataError(f"{name_or_path}: cannot be read ({error.strerror}).") from None
     with _lock:  # two pages that ask for one set must not parse it twice
-        return _loaded(source, stamps)
+        return _loaded(source, stamps, tuple(columns))
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """What changes when a file does, or the archive that it lies in."""
+    inside = None if path.exists() else in_archive(path)
+    found = (inside[0] if inside else path).stat()
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 @lru_cache(maxsize=KEPT)
-def _loaded(source: Source, stamps: tuple[tuple[int, ...], ...]) -> Ratings:
+def _loaded(
+    source: Source, stamps: tuple[tuple[int, ...], ...], columns: tuple[str | int, ...]
+) -> Ratings:
     if source.entry is not None and source.entry.planted is not None and not source.files:
         return generate(source.entry.planted, name=source.name)
-    return read_parts(source.files, name=source.name)
+    return read_parts(source.files, name=source.name, columns=columns)
 
 
 def _shown(text: str) -> str:

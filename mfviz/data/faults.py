@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 
-from mfviz.data.sniff import DELIMITERS, NUMBER, Dialect, fields_of, shown
+from mfviz.data import content
+from mfviz.data.content import Content, Glued, blocks
+from mfviz.data.sniff import DELIMITERS, NUMBER, Dialect, shown
 from mfviz.errors import DataError
 
 __all__ = [
     "CONTROL",
     "LONGEST_ID",
+    "Check",
     "check_id",
     "check_rating",
     "checker",
@@ -23,19 +26,18 @@ __all__ = [
 ]
 
 LONGEST_ID = 256  # characters; an id that is longer is a line that was split wrongly
-LONGEST_LINE = 1 << 20
 CONTROL = "[\\x00-\\x1f\\x7f]"
 
 Check = Callable[[str], str]
 
 
-def find_fault(path: Path, check: Check, skip: int, because: str) -> DataError:
+def find_fault(source: Content | Glued, check: Check, skip: int, because: str) -> DataError:
     """Find the first line that is no rating.
 
     Parameters
     ----------
-    path : Path
-        A file that could not be read.
+    source : Content or Glued
+        What could not be read.
     check : callable
         Given a line, says what is wrong with it, or "".
     skip : int
@@ -48,35 +50,44 @@ def find_fault(path: Path, check: Check, skip: int, because: str) -> DataError:
     DataError
         To be raised: names file, line, what was found and the remedy.
     """
-    last = _unfinished(path)
+    found = False
+    for part in source.parts:
+        fault = _fault(part, check, skip)
+        if fault is not None:
+            return fault
+        found = found or any(line for at, line in _lines(part) if at > skip)
+    if not found:
+        return no_rating(source.label)
+    return DataError(f"{source.label}: cannot be read as ratings: {shown(because, 200)}.")
+
+
+def _fault(part: Content, check: Check, skip: int) -> DataError | None:
+    """Look at one file line by line; None if each looks right."""
     # The usual accident is found without a look at every line.
-    if last and check(last) and (count := _count_lines(path)) > skip:
+    last, count = _unfinished(part)
+    if last and count > skip and check(last):
         return DataError(
-            f"{path}, line {count}: the file ends in the middle of a line, {shown(last)}; it "
-            "seems truncated. Copy or download it again, or remove that line."
+            f"{part.label}, line {count}: the file ends in the middle of a line, {shown(last)}; "
+            "it seems truncated. Copy or download it again, or remove that line."
         )
-    content = False
-    for at, line in _lines(path):
+    for at, line in _lines(part):
         if at <= skip or line == "":
             continue
-        content = True
-        if len(line) > LONGEST_LINE:
+        if len(line) > content.LONGEST_LINE:
             return DataError(
-                f"{path}, line {at}: found more than {LONGEST_LINE:,} characters in one line; "
-                "this is no file of ratings, or its line ends are lost."
+                f"{part.label}, line {at}: found more than {content.LONGEST_LINE:,} characters in "
+                "one line; this is no file of ratings, or its line ends are lost."
             )
         wrong = check(line)
         if wrong:
-            return DataError(f"{path}, line {at}: {wrong} Correct or remove that line.")
-    if not content:
-        return no_rating(path)
-    return DataError(f"{path}: cannot be read as ratings: {shown(because, 200)}.")
+            return DataError(f"{part.label}, line {at}: {wrong} Correct or remove that line.")
+    return None
 
 
-def no_rating(path: Path) -> DataError:
+def no_rating(label: str) -> DataError:
     """Return the error for a file of well-formed nothing."""
     return DataError(
-        f"{path}: found no rating (nothing but a header or blank lines); at least one line with "
+        f"{label}: found no rating (nothing but a header or blank lines); at least one line with "
         "user, item and rating is needed."
     )
 
@@ -88,7 +99,7 @@ def checker(dialect: Dialect) -> Check:
     def check(line: str) -> str:
         if dialect.delimiter != "::" and _quote_is_open(line, dialect.delimiter):
             return f"found a quote that is not closed in {shown(line)}."
-        fields = fields_of(line, dialect.delimiter)
+        fields = dialect.split(line)
         if len(fields) != dialect.width:
             return (
                 f"found {len(fields)} field(s) in {shown(line)}, where other lines have "
@@ -138,29 +149,25 @@ def check_rating(text: str, decimal: str = ".") -> str:
     return f"found the rating {shown(written)}; it must be a finite number."
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def _lines(part: Content) -> Iterator[tuple[int, str]]:
     """Lines from 1 with any line end; bytes are kept as latin-1."""
-    with open(path, encoding="latin-1", newline=None) as file:
-        if file.read(3) != "\xef\xbb\xbf":
-            file.seek(0)
+    with part.open() as stream:
+        text = io.TextIOWrapper(stream, encoding="latin-1", newline=None)
         at = 0
-        while line := file.readline(LONGEST_LINE + 2):
+        while line := text.readline(content.LONGEST_LINE + 2):
             at += 1
+            if at == 1:
+                line = line.removeprefix("ï»¿")  # a byte order mark, as latin-1
             yield at, line.removesuffix("\n")
 
 
-def _unfinished(path: Path) -> str:
-    """Last line of a file if it has no end, else ""."""
-    with open(path, "rb") as file:
-        size = file.seek(0, 2)
-        file.seek(max(0, size - (1 << 16)))
-        tail = file.read()
+def _unfinished(part: Content) -> tuple[str, int]:
+    """Last line of a file if it has no end, else "", and the number of that line."""
+    ends, tail = 0, b""
+    with part.open() as stream:
+        for block in blocks(stream):
+            ends += block.count(b"\n")
+            tail = (tail + block)[-(1 << 16) :]
     if not tail or tail.endswith((b"\n", b"\r")):
-        return ""
-    return tail.splitlines()[-1].decode("latin-1")
-
-
-def _count_lines(path: Path) -> int:
-    with open(path, "rb") as file:
-        ends = sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 22), b""))
-    return ends + 1
+        return "", 0
+    return tail.splitlines()[-1].decode("latin-1"), ends + 1

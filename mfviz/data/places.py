@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePath
+from typing import TypeVar
 
 import platformdirs
 
-__all__ = ["FILES", "cache_dir", "data_dir", "locate", "ratings_files"]
+__all__ = [
+    "FILES",
+    "cache_dir",
+    "chosen_of",
+    "data_dir",
+    "in_archive",
+    "locate",
+    "ratings_files",
+    "without_packing",
+]
 
 # Of a folder, the first of these patterns that finds something is what is read.
-FILES = ("u.data", "ratings.dat", "ratings.csv", "combined_data_*.txt", "ratings.tsv", "*.npz")
+FILES = (
+    *("u.data", "ratings.dat", "ratings.csv", "combined_data_*.txt", "mv_*.txt", "trainIdx1.txt"),
+    *("ydata-ymusic-user-artist-ratings*.txt", "train_*.txt", "jester_ratings.dat"),
+    *("jester-data-*.csv", "ratings.tsv", "ratings.parquet", "*.parquet", "*.mtx", "*.npz"),
+)
+PACKED = (".gz", ".bz2", ".zst", ".lz4")
+AnyPath = TypeVar("AnyPath", bound=PurePath)
 
 
 def data_dir() -> Path | None:
@@ -25,14 +43,54 @@ def cache_dir() -> Path:
     return (Path(chosen) if chosen else Path(platformdirs.user_cache_dir("mfviz"))) / "data"
 
 
+def chosen_of(paths: Iterable[AnyPath]) -> tuple[AnyPath, ...]:
+    """Choose the parts of one set of ratings among files, by their usual names.
+
+    Parameters
+    ----------
+    paths : iterable of path
+        Those less deep are preferred.
+
+    Returns
+    -------
+    tuple of path
+        Several parts of one set, but not the sets of several folders; a file once, where it lies
+        there compressed too.
+    """
+    files = sorted(paths, key=lambda path: (len(path.parts), path))
+    for pattern in FILES:
+        found: dict[str, AnyPath] = {}
+        for path in files:
+            name = without_packing(path.name)
+            first = next(iter(found.values()), path)
+            if fnmatchcase(name, pattern) and path.parent == first.parent:
+                found.setdefault(name, path)
+        if found:
+            return tuple(found.values())
+    return ()
+
+
+def without_packing(name: str) -> str:
+    """Name of a file without the suffix that says how it is compressed."""
+    for suffix in PACKED:
+        name = name.removesuffix(suffix)
+    return name
+
+
 def ratings_files(folder: Path) -> tuple[Path, ...]:
     """Files of ratings in a folder, or in a folder of it (archives often hold one)."""
-    for pattern in FILES:
-        for place in (pattern, f"*/{pattern}"):
-            files = sorted(path for path in folder.glob(place) if path.is_file())
-            if files:  # several parts of one set, but not the sets of several folders
-                return tuple(path for path in files if path.parent == files[0].parent)
-    return ()
+    files = [path for place in ("*", "*/*") for path in folder.glob(place) if path.is_file()]
+    archives = [path for path in files if path.suffix == ".zip" and path.parent == folder]
+    return chosen_of(files) or (tuple(archives) if len(archives) == 1 else ())
+
+
+def in_archive(path: Path) -> tuple[Path, str] | None:
+    """Split the path of a member, ``archive.zip/name``; None if it is none."""
+    for parent in path.parents:
+        if os.path.isfile(parent):
+            member = path.relative_to(parent).as_posix()
+            return (parent, member) if parent.suffix.lower() == ".zip" else None
+    return None
 
 
 def locate(text: str) -> tuple[Path, ...]:
@@ -41,18 +99,22 @@ def locate(text: str) -> tuple[Path, ...]:
     Parameters
     ----------
     text : str
-        A path, or one below ``MFVIZ_DATA_DIR`` or the cache: "ml-1m", "ml-100k/u1.base".
+        A path, or one below ``MFVIZ_DATA_DIR`` or the cache: "ml-1m", "ml-100k/u1.base". A set
+        may lie there as its archive, "ml-1m.zip", and a member of one is a path below it.
     """
     if not text or "\0" in text:
         return ()
     places = [Path(os.path.expanduser(text))]
     if not places[0].is_absolute():
         places += [base / text for base in (data_dir(), cache_dir()) if base is not None]
-    for place in places:
+    for at, place in enumerate(places):
+        archive = place.with_name(f"{place.name}.zip") if at and place.name else place
         if os.path.isdir(place):
             files = ratings_files(place)
             if files:
                 return files
-        elif os.path.exists(place):
+        elif os.path.exists(place) or in_archive(place):
             return (place,)
+        if at and os.path.isfile(archive):
+            return (archive,)
     return ()

@@ -13,6 +13,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from mfviz.data.holdout import WAYS, hold_out
+from mfviz.data.holdout import leave_out as leave_some_out
 from mfviz.data.ratings import Ratings
 from mfviz.errors import DataError, ParameterError
 
@@ -35,6 +37,8 @@ class Problem:
         Test pairs left out because their user or item is absent from training.
     shared : int
         Test pairs that are training pairs too; their error flatters the model.
+    remarks : tuple of str
+        Sentences about the split that a user should see.
     """
 
     train: Ratings
@@ -42,6 +46,7 @@ class Problem:
     seed: int = 0
     set_aside: int = 0
     shared: int = 0
+    remarks: tuple[str, ...] = ()
 
     @classmethod
     def from_files(cls, train: Ratings, test: Ratings, *, seed: int = 0) -> Problem:
@@ -61,6 +66,44 @@ class Problem:
             u[keep], i[keep], test.r[keep], train.user_ids, train.item_ids, test.name, test.notices
         )
         return cls(train, part, seed, int((~keep).sum()), _shared(train, part))
+
+    @classmethod
+    def from_pairs(
+        cls, ratings: Ratings, users: npt.ArrayLike, items: npt.ArrayLike, *, seed: int = 0
+    ) -> Problem:
+        """Use as test ratings those of given pairs, which are among the ratings.
+
+        Parameters
+        ----------
+        ratings : Ratings
+            Training and test together, as Netflix gives them.
+        users, items : (pairs,) array_like
+            Ids; a pair that is not rated is counted and told.
+        seed : int
+            Kept for the record; nothing is drawn.
+
+        Raises
+        ------
+        DataError
+            If none of the pairs is rated, or all ratings are test ratings.
+        """
+        u, i = ratings.user_numbers(users), ratings.item_numbers(items)
+        known = (u >= 0) & (i >= 0)
+        wanted = np.unique(u[known].astype(np.int64) * ratings.n_items + i[known])
+        pairs = ratings.pairs()
+        in_train = np.ones(ratings.nnz, dtype=np.bool_)
+        if len(wanted):
+            at = np.minimum(np.searchsorted(wanted, pairs), len(wanted) - 1)
+            in_train = wanted[at] != pairs
+        if in_train.all() or not in_train.any():
+            which = "none" if in_train.all() else "all"
+            raise DataError(
+                f"{ratings.name}: {which} of its ratings are of the {len(u):,} pairs given as the "
+                "test set. Do both files belong together?"
+            )
+        missing = len(u) - len(np.unique(pairs[~in_train]))
+        told = f"{missing:,} of the {len(u):,} pairs of the test set are not rated (or repeated)."
+        return _parts(ratings, in_train, seed, (told,) if missing else ())
 
     def __post_init__(self) -> None:
         # Kernels check no index, so this is the border at which all of them are checked once.
@@ -94,7 +137,7 @@ class Problem:
     @property
     def notices(self) -> tuple[str, ...]:
         """Sentences about data and split that a user should see."""
-        found = list(self.train.notices)
+        found = [*self.train.notices, *self.remarks]
         if self.set_aside:
             found.append(
                 f"{self.set_aside:,} test ratings set aside: "
@@ -137,8 +180,15 @@ def _check_arrays(part: Ratings) -> None:
         )
 
 
-def split(ratings: Ratings, *, holdout: float = 0.1, seed: int = 0) -> Problem:
-    """Hold out a random share of the ratings as the test set.
+def split(
+    ratings: Ratings,
+    *,
+    holdout: float = 0.1,
+    seed: int = 0,
+    by: str = "random",
+    leave_out: int = 0,
+) -> Problem:
+    """Hold out some of the ratings as the test set.
 
     Parameters
     ----------
@@ -148,6 +198,10 @@ def split(ratings: Ratings, *, holdout: float = 0.1, seed: int = 0) -> Problem:
         Share of the ratings for the test set, in [0, 1).
     seed : int
         Seed of the draw.
+    by : str
+        "random", or "time" for the latest ratings.
+    leave_out : int
+        Ratings of each user for the test set, in place of a share of all; 0 for that share.
 
     Returns
     -------
@@ -156,9 +210,9 @@ def split(ratings: Ratings, *, holdout: float = 0.1, seed: int = 0) -> Problem:
     Raises
     ------
     ParameterError
-        If ``holdout`` or ``seed`` is out of range.
+        If a setting is out of range.
     DataError
-        If no training rating would be left.
+        If no training rating would be left, or times are missing or all the same.
     """
     if not 0.0 <= holdout < 1.0:
         raise ParameterError(
@@ -166,15 +220,27 @@ def split(ratings: Ratings, *, holdout: float = 0.1, seed: int = 0) -> Problem:
         )
     if seed < 0:
         raise ParameterError(f"seed is {seed}; it must be a whole number from 0 up.", "seed")
-    n_test = round(ratings.nnz * holdout)
-    if n_test >= ratings.nnz:
-        raise DataError(
-            f"{ratings.name}: {ratings.nnz} rating(s) with a hold-out of {holdout} leave none to "
-            "train on. Use a smaller hold-out or more ratings."
+    if by not in WAYS:
+        raise ParameterError(f"a split is by {' or '.join(WAYS)}, not by {by!r}.", "by")
+    if leave_out < 0:
+        raise ParameterError(
+            f"leave_out is {leave_out}; it must be a whole number from 0 up.", "leave_out"
         )
-    rng = np.random.default_rng([seed, 0x5EED])
-    in_train = np.ones(ratings.nnz, dtype=np.bool_)
-    in_train[rng.choice(ratings.nnz, n_test, replace=False, shuffle=False)] = False
+    if not leave_out:
+        told = ("Split by time: the test ratings are the latest.",) if by == "time" else ()
+        return _parts(ratings, hold_out(ratings, holdout, seed, by), seed, told)
+    in_train = leave_some_out(ratings, leave_out, seed, by)
+    few = int(np.count_nonzero(ratings.user_counts <= leave_out))
+    which = "latest" if by == "time" else "random"
+    kept = f"; {few:,} users with no more than that keep all" if few else ""
+    told = (f"Test ratings: {leave_out} {which} of each user{kept}.",)
+    return _parts(ratings, in_train, seed, told)
+
+
+def _parts(
+    ratings: Ratings, in_train: npt.NDArray[np.bool_], seed: int, remarks: tuple[str, ...]
+) -> Problem:
+    """Build the problem of which the training ratings are chosen."""
     users, u = _renumber(ratings.u, in_train, ratings.n_users)
     items, i = _renumber(ratings.i, in_train, ratings.n_items)
     keep = ~in_train & (u >= 0) & (i >= 0)
@@ -190,7 +256,8 @@ def split(ratings: Ratings, *, holdout: float = 0.1, seed: int = 0) -> Problem:
     test = replace(train, u=u[keep], i=i[keep], r=ratings.r[keep])
     # Without repeated pairs no test pair can be a training pair too, and the count is spared.
     shared = _shared(train, test) if ratings.duplicates else 0
-    return Problem(train, test, seed, n_test - test.nnz, shared)
+    set_aside = ratings.nnz - train.nnz - test.nnz
+    return Problem(train, test, seed, set_aside, shared, remarks)
 
 
 def _renumber(

@@ -17,11 +17,12 @@ import numpy.typing as npt
 from mfviz.data.numbering import lookup, number, stable_order
 from mfviz.errors import DataError
 
-__all__ = ["Compressed", "Ratings", "compress"]
+__all__ = ["NO_TIME", "Compressed", "Ratings", "compress"]
 
 Int32 = npt.NDArray[np.int32]
 Float32 = npt.NDArray[np.float32]
 
+NO_TIME = int(np.iinfo(np.int64).min)  # as NumPy's NaT
 BITMAP_CELLS = 1 << 27  # matrices up to this size find duplicates in a table of one byte a cell
 
 
@@ -87,6 +88,9 @@ class Ratings:
         What to call these ratings on a screen.
     notices : tuple of str
         Sentences about the data that a user should see (duplicates kept, single user, ...).
+    times : (nnz,) int64, optional
+        When each rating was given, in seconds since 1970 as a rule (any number that grows will
+        do); :data:`NO_TIME` where that is not known. None where no time is known.
     """
 
     u: Int32
@@ -96,6 +100,7 @@ class Ratings:
     item_ids: npt.NDArray[Any]
     name: str = "ratings"
     notices: tuple[str, ...] = field(default=())
+    times: npt.NDArray[np.int64] | None = None
 
     @classmethod
     def from_triples(
@@ -106,6 +111,7 @@ class Ratings:
         *,
         name: str = "ratings",
         notices: Sequence[str] = (),
+        times: npt.NDArray[np.int64] | None = None,
     ) -> Ratings:
         """Build ratings from ids of any type, numbering both sides densely.
 
@@ -119,6 +125,8 @@ class Ratings:
             Shown name.
         notices : sequence of str
             Sentences to carry along; notices on duplicates and on one-sided shapes are added.
+        times : (nnz,) int64, optional
+            As of the class.
 
         Raises
         ------
@@ -133,7 +141,9 @@ class Ratings:
                 f"{name}: found {len(u)} users, {len(i)} items and {len(r)} ratings; "
                 "the three must have one entry for each rating."
             )
-        return cls.from_numbers(u, i, r, user_ids, item_ids, name=name, notices=notices)
+        return cls.from_numbers(
+            u, i, r, user_ids, item_ids, name=name, notices=notices, times=times
+        )
 
     @classmethod
     def from_numbers(
@@ -146,6 +156,7 @@ class Ratings:
         *,
         name: str = "ratings",
         notices: Sequence[str] = (),
+        times: npt.NDArray[np.int64] | None = None,
     ) -> Ratings:
         """Build ratings that are numbered already, and look at their shape.
 
@@ -161,6 +172,8 @@ class Ratings:
             Shown name.
         notices : sequence of str
             Sentences to carry along; notices on duplicates and on one-sided shapes are added.
+        times : (nnz,) int64, optional
+            As of the class.
 
         Raises
         ------
@@ -169,14 +182,21 @@ class Ratings:
         """
         if len(r) == 0:
             raise DataError(f"{name}: found no rating; at least one user, item, rating is needed.")
-        bare = cls(u, i, r, user_ids, item_ids, name)
+        if times is not None and times.shape != r.shape:
+            raise DataError(
+                f"{name}: found {times.size} times and {len(r)} ratings; there must be one time "
+                "for each rating."
+            )
+        bare = cls(u, i, r, user_ids, item_ids, name, (), times)
         ratings = replace(bare, notices=(*notices, *bare._shape_notices()))
         vars(ratings)["duplicates"] = bare.duplicates  # the count is dear; carry it over
         return ratings
 
     def __post_init__(self) -> None:
         # Views are frozen, not the arrays themselves: those may belong to the caller.
-        for part in ("u", "i", "r", "user_ids", "item_ids"):
+        for part in ("u", "i", "r", "user_ids", "item_ids", "times"):
+            if getattr(self, part) is None:
+                continue
             view = getattr(self, part).view()
             view.flags.writeable = False
             object.__setattr__(self, part, view)

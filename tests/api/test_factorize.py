@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import importlib
+import importlib.util
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from scipy import sparse
 
@@ -34,6 +37,48 @@ def test_every_kind_of_input_gives_the_same_ratings(triple: Triple) -> None:
         assert np.array_equal(found.user_ids[found.u], u)
         assert np.array_equal(found.item_ids[found.i], i)
         assert np.allclose(found.r, r)
+
+
+class Handed:
+    """A frame of which nothing is known but that it hands its columns to Arrow, as polars does."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table = table
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self.table.__arrow_c_stream__(requested_schema)
+
+
+def test_frames_of_other_libraries_come_through_arrow(triple: Triple) -> None:
+    u, i, r = triple
+    wanted = as_ratings(triple)
+    table = pa.table({"when": i, "movieId": i, "user_id": u, "Rating": r, "timestamp": u})
+    frames = [table, Handed(table)]
+    if importlib.util.find_spec("polars"):
+        frames.append(importlib.import_module("polars").from_arrow(table))
+    for given in frames:
+        found = as_ratings(given)
+        assert np.array_equal(found.u, wanted.u)
+        assert np.array_equal(found.r, wanted.r)
+        assert np.array_equal(found.item_ids, wanted.item_ids)
+        assert found.times is not None
+        assert np.array_equal(found.times, u)
+    words = table.set_column(2, "user_id", pa.array(u).cast(pa.string()))
+    assert set(as_ratings(words).user_ids) == set(u)
+    with pytest.raises(DataError, match="row 2: found no value in the column 'user_id'"):
+        as_ratings(pa.table({"user_id": [1, None], "item": [1, 2], "rating": [1, 2]}))
+
+
+def test_columns_of_a_frame_can_be_chosen(triple: Triple) -> None:
+    u, i, r = triple
+    frame = pd.DataFrame({"a": 0, "b": i, "c": u, "d": r, "e": pd.to_datetime(u, unit="s")})
+    for given in (frame, pa.Table.from_pandas(frame)):
+        found = as_ratings(given, columns=("c", "b", "d", "e"))
+        assert np.array_equal(found.user_ids[found.u], u)
+        assert found.times is not None
+        assert np.array_equal(found.times, u)
+        with pytest.raises(DataError, match="found the columns a, b, c, d, e"):
+            as_ratings(given)
 
 
 @pytest.mark.parametrize("kind", [sparse.coo_matrix, sparse.csr_matrix, sparse.csc_array])

@@ -265,3 +265,31 @@ def test_a_killed_run_leaves_a_folder_that_opens(
     assert told["status"] == "stopped"
     assert told["epochs"] >= 3
     assert any("breaks off" in text for text in [told["reason"], *told["notices"]])
+
+
+def test_what_is_held_out_can_be_chosen(mfviz: Any, tmp_path: Path) -> None:
+    rows = [f"{k % 9},{k % 7},{k % 5 + 1},{978300000 + k}" for k in range(120)]
+    path = tmp_path / "timed.csv"
+    path.write_text("who,what,stars,when\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    chosen = ("--columns", "who,what,stars,when")
+    by_time, of_each = ("--split", "time"), ("--leave-out", 2)
+    told = [
+        mfviz(*quick(path, *chosen, *way, "--json")).json
+        for way in ((), by_time, of_each, (*of_each, *by_time))
+    ]
+    assert len({one["fingerprint"] for one in told}) == 4
+    assert [one["shape"]["train"] for one in told] == [108, 108, 102, 102]
+    assert any("latest" in notice for notice in told[1]["notices"])
+    for way, says in (
+        (("--split", "time"), "no times"),
+        (("--split", "moon"), "random, time, official"),
+        (("--split", "official"), "no official test set"),
+        (("--leave-out", 0), "at least 1"),
+        (("--leave-out", 2, "--holdout", 0.2), "exclude each other"),
+        (("--columns", "who,what"), "2 column"),
+    ):
+        path.write_text("who,what,stars\n1,2,3\n1,3,4\n2,2,1\n", encoding="utf-8")
+        said = mfviz(*quick(path, *way))
+        assert said.code == 2
+        assert says in said.err
+        assert said.err.count("\n") == 1

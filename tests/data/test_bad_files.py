@@ -15,9 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mfviz.data import faults
+from mfviz.data import content as contents
 from mfviz.data.formats import read, read_parts
-from mfviz.data.sniff import fields_of, sniff
+from mfviz.data.sniff import sniff
 from mfviz.errors import DataError
 
 GOOD = "userId,movieId,rating,timestamp\n" + "".join(
@@ -76,11 +76,22 @@ TEXT = {
     "an endless id": (DATA + "x" * 300 + ",2,3,4\n", "line 41: found 300 characters as user"),
     "two colons with a word": ("1::2::3\n1:x:2::3\n", r"line 2: found 2 field.*'::'"),
     "decimal commas in a comma file": ("1,2,3\n1,2,3,5\n", "line 2: found 4 field"),
+    "a time where the rating should be": (
+        "1,2,978300760,4\n1,3,978300761,5\n",
+        "line 1: found the rating '978300760', which looks like a time.*choose the columns",
+    ),
+    "JSON": ('[{"user":1,"item":2,"rating":3}]\n', "line 1: .*JSON or a web page.*as CSV"),
+    "JSON lines": ('{"user":1,"item":2,"rating":3}\n' * 3, "line 1: .*JSON or a web page"),
+    "a page of the web": ("<!DOCTYPE html>\n<p>a, b, c</p>\n", "line 1: .*a web page"),
     "titles": ("1|Toy Story (1995)|01-Jan-1995|x\n", "line 1: found the rating '01-Jan-1995'"),
     "netflix with a bad line": (NETFLIX.replace("8,3,", "8;3,"), "line 3: found '8;3,2005-09-07'"),
     "netflix with a bad rating": (NETFLIX.replace("8,3,", "8,x,"), "line 3: found the rating 'x'"),
     "netflix without a user": (NETFLIX.replace("8,3,", ",3,"), "line 3: found no user"),
     "netflix with words": (NETFLIX.replace("8,3,", "8é,3,"), "line 3: found '8é,3,2005"),
+    "netflix with an endless movie": (
+        NETFLIX.replace("2:", "9" * 20 + ":"),
+        "line 4: found '99999999999999999999:'; it must be 'movie:'",
+    ),
     "netflix cut": (NETFLIX[:-14], "line 5: the file ends in the middle"),
     "netflix without ratings": ("1:\n2:\n", "found no rating|cannot be read"),
 }
@@ -88,12 +99,17 @@ BINARY = {
     "zero bytes": (b"1,2,3\n4,\0,5\n", "line 2: found binary data"),
     "a picture": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(range(256)), "found binary data"),
     "a tail of zeros": (GOOD.encode() * 3000 + bytes(4096), "line 123001: |line 42"),
+    "two encodings": (
+        "Zoë,a,3\n".encode() + "Zoë,b,4\n".encode("latin-1"),
+        "line 2: found 'Zoë,b,4', which is not UTF-8 as other lines are",
+    ),
     "one endless line": (b"x" * 200_000, "line 1: found no line end"),
-    "gzip": (gzip.compress(GOOD.encode()), "gzip.*gunzip"),
-    "zip": (zipped(**{"ml-1m/ratings.dat": "1::2::3"}), "zip archive.*ratings.dat.*Unpack"),
+    "cut gzip": (gzip.compress(GOOD.encode())[:-9], "truncated"),
+    "bad gzip": (gzip.compress(GOOD.replace("1.5", "x").encode()), "line 6: found the rating 'x'"),
+    "zip": (zipped(**{"a.xml": "x", "b.xml": "y"}), "zip archive.*a.xml.*unpack it first"),
     "empty zip": (zipped(), "zip archive.*empty"),
     "cut zip": (zipped(a="b")[:-8], "cannot be read"),
-    "parquet": (b"PAR1\x15\x04", "Parquet.*CSV"),
+    "parquet": (b"PAR1\x15\x04", "Parquet file cannot be read.*truncated"),
     "one array": (b"\x93NUMPY\x01\0", "numpy.savez"),
     "UTF-16": (GOOD.encode("utf-16"), "UTF-16.*UTF-8"),
     "cut npz": (npz(u=ONE, i=ONE, r=ONE)[:-30], "cannot be read"),
@@ -159,7 +175,7 @@ def test_a_bad_part_is_named(tmp_path: Path) -> None:
 def test_a_line_without_end_is_not_read_into_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(faults, "LONGEST_LINE", 1000)
+    monkeypatch.setattr(contents, "LONGEST_LINE", 1000)
     (tmp_path / "a").write_text(DATA + "1" * 5000 + "\n")
     with pytest.raises(DataError, match="line 41: found more than 1,000 characters"):
         read(tmp_path / "a")
@@ -221,7 +237,7 @@ def slowly(content: bytes) -> list[tuple[str, str, float]]:
     """Read text line by line, with the dialect that is recognised, and refuse nothing."""
     lines = re.split("\r\n|\r|\n", content.removeprefix(b"\xef\xbb\xbf").decode("latin-1"))
     dialect = sniff("", lines)
-    rows = [fields_of(line, dialect.delimiter) for line in lines[dialect.skip :] if line]
+    rows = [dialect.split(line) for line in lines[dialect.skip :] if line]
     assert {len(fields) for fields in rows} == {dialect.width}
     user, item, rating = ([fields[at] for fields in rows] for at in dialect.at)
     values = [float(value.replace(",", ".")) for value in rating]

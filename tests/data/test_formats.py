@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mfviz.data import columns, netflix
+from mfviz.data import columns, grouped
 from mfviz.data.formats import read, read_parts
 from mfviz.data.ratings import Ratings
 
@@ -63,6 +63,8 @@ SPELLINGS = {
     "11,x,20,5\n",
     "floats as ids": "user,item,rating\n7.0,30.0,4\n2.0,10.0,3.5\n7.0,10.0,1\n11.0,20.0,5\n",
     "exponents": "7,30,4e0\n2,10,.35e1\n7,10,+1.\n11,20,50E-1\n",
+    "a hint for spreadsheets": "sep=;\nuser;item;rating\n" + joined(";"),
+    "white space of any length": joined("  \t"),
     "netflix": "30:\n7,4,2005-09-06\n10:\n2,3.5,2005-05-13\n7,1,2005-10-19\n"
     "20:\n11,5,2004-01-01\n",
     "netflix from Windows": "30:\r\n7,4,2005-09-06\r\n40:\r\n10:\r\n2,3.5,2005-05-13\r\n"
@@ -103,6 +105,18 @@ def test_unknown_column_names_are_taken_in_order_and_told(tmp_path: Path) -> Non
     assert found.notices == ("Columns read as user, item and rating: 'who', 'what', 'how'.",)
     found = read(write(tmp_path, "how,item,who\n4,30,7\n3.5,10,2\n1,10,7\n5,20,11\n"))
     assert "'how', 'item', 'who'" in found.notices[0]
+
+
+def test_two_names_for_one_thing_are_told(tmp_path: Path) -> None:
+    found = read(write(tmp_path, "user,title,movie,movieId,rating\n1,x,2,7,3\n"))
+    assert rows(found) == [(1, 2, 3.0)]
+    assert "Columns read as user, item and rating: 'user', 'movie', 'rating'." in found.notices
+
+
+def test_a_wide_table_without_names_is_told(tmp_path: Path) -> None:
+    found = read(write(tmp_path, "1,2,3,a,b\n1,3,3,a,b\n"))
+    assert rows(found) == [(1, 2, 3.0), (1, 3, 3.0)]
+    assert "The first three of 5 columns without names" in found.notices[0]
 
 
 def test_duplicates_are_kept_and_told(tmp_path: Path) -> None:
@@ -157,7 +171,7 @@ def test_a_file_larger_than_a_block_is_read_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
 ) -> None:
     monkeypatch.setattr(columns, "BLOCK_BYTES", 1000)
-    monkeypatch.setattr(netflix, "CHUNK_BYTES", 37)
+    monkeypatch.setattr(grouped, "CHUNK_BYTES", 37)
     wanted = [
         (int(u), int(i), float(r))
         for u, i, r in zip(
