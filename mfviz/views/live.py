@@ -224,9 +224,9 @@ class LiveFigure(ABC):
         return ()
 
     def _set_height(self, height: int) -> None:
-        """Make the figure as high as what it shows."""
-        self.figure.update(height=height, min_height=height)
-        self.canvas.param.update(height=height, min_height=height)
+        """Make the figure as high as what it shows; all of the page is laid out for it."""
+        self.figure.height = height
+        self.canvas.height = height
 
     def _aim(self, axis: str, start: float, end: float) -> None:
         """Move a range, unless the reader has zoomed or panned away from where it was aimed."""

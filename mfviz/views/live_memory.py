@@ -161,7 +161,7 @@ class LiveMemory(LiveFigure):
             width = max((s.end for s in stacks), default=1.0)
             width = max([width, *(r for r in rises if r <= 1.5 * width)]) * 1.02
             rows = {letter: at * ROW for at, (letter, _) in enumerate(shown)}
-            height = max(len(shown), 1) * ROW
+            height = max(len(self.tracks), 1) * ROW
             self._aim("x", 0.0, width)
             self._aim("y", height, 0.0)
             for renderer, measured in zip(self._bars, (True, False), strict=True):

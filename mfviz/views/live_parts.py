@@ -188,7 +188,7 @@ class RunNames:
     """
 
     def __init__(self, width: int) -> None:
-        self.pane = pn.pane.HTML("", width=width, margin=0, height=20, sizing_mode="fixed")
+        self.pane = pn.pane.HTML("", width=width, margin=0)  # as high as its text: no layout anew
 
     def write(self, rows: dict[str, tuple[str, float]], height: int, theme: str) -> None:
         """Show these runs: letter -> (title, pixels from the top to the middle of the line)."""
@@ -204,8 +204,7 @@ class RunNames:
                 f'color:{style.readable(colour)}">{letter}</span>{escape(title)}</div>'
             )
         text = "".join(parts)
-        self.pane.param.update(
-            object=f'<div style="position:relative;height:{height}px;'
-            f'font:600 12px/18px {font};color:{ink}">{text}</div>',
-            height=height,
+        self.pane.object = (
+            f'<div style="position:relative;height:{height}px;'
+            f'font:600 12px/18px {font};color:{ink}">{text}</div>'
         )

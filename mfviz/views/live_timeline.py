@@ -324,7 +324,8 @@ class LiveTimeline(LiveFigure):
             for axis in self.figure.yaxis:
                 axis.ticker.ticks = list(ticks)
             self.figure.yaxis[0].major_label_overrides = ticks
-            height = round(row * self._lane_px) + 1 + FOOT if shown else 120
+            # without lanes it stays as high as it was: others are about to come
+            height = round(row * self._lane_px) + 1 + FOOT if shown else self.canvas.height
             self._aim("y", row + 1.0 / self._lane_px, 0.0)
             self._names.write(runs, height, self.theme)
             self._set_height(height)
