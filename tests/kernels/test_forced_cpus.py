@@ -45,8 +45,11 @@ def has(feature: str) -> bool:
 def environment(cpu: str, folder: Path) -> dict[str, str]:
     if cpu == "avx2" and not (has("avx2") and has("fma") and has("f16c")):
         pytest.skip("this CPU has no AVX2")
-    cache = {"NUMBA_CACHE_DIR": str(folder / "cache")} if CPUS[cpu] else {}
-    return {**os.environ, "PYTHONPATH": str(ROOT), **cache, **CPUS[cpu]}
+    # An empty cache always: the assembly of a kernel that comes from a cache cannot be looked at.
+    return {
+        **os.environ, "PYTHONPATH": str(ROOT), "NUMBA_CACHE_DIR": str(folder / "cache"),
+        **CPUS[cpu],
+    }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
