@@ -10,7 +10,7 @@ pytestmark = pytest.mark.ui
 
 SOLVERS = registry()
 KEYS = sorted(SOLVERS)
-EPOCHS = 30
+EPOCHS = 20
 PAIRS = list(zip(KEYS[::2], [*KEYS[1::2], KEYS[0]], strict=False))
 
 

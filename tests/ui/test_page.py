@@ -145,7 +145,7 @@ def test_a_file_that_is_not_there_is_a_sentence(opener):
         lambda: desk.page.get_by_text("there is no such file").count(),
         seconds=60.0,
     )
-    assert desk.button("Run").is_disabled()
+    desk.until("Run is disabled", lambda: desk.button("Run").is_disabled())
 
 
 def test_keys_in_a_field_stay_in_the_field(desk):
