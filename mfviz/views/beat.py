@@ -18,6 +18,7 @@ from bokeh.models import ColumnDataSource, CustomJS
 __all__ = ["Beat"]
 
 SHARE = 1.5  # times the last painting, from one to the next: the solvers need the machine more
+RARELY_S = 0.5
 PATIENCE_S = 2.0  # a browser that never answers (one that sleeps) still gets news this often
 ANSWER = """
 const sent = cb_obj.data.sent[0]
@@ -51,13 +52,15 @@ class Beat:
         self._model.on_change("tags", self._answered)
         figure.js_on_change("name", CustomJS(args={"beat": self._model}, code="void beat"))
 
-    def ask(self, now: float) -> bool:
+    def ask(self, now: float, *, rarely: bool = False) -> bool:
         """Tell whether changes may be sent at ``now``, in seconds of the clock.
 
-        If so, the browser is asked to answer once it has painted them.
+        If so, the browser is asked to answer once it has painted them. ``rarely`` is for runs at
+        full speed, which no eye can follow: there the machine belongs to the solver.
         """
         owed = self._painted < self.sent
-        if now - self._sent_s < (PATIENCE_S if owed else self._took_s * SHARE):
+        pause = RARELY_S if rarely else self._took_s * SHARE
+        if now - self._sent_s < (PATIENCE_S if owed else pause):
             return False
         self._sent_s = now
         self.sent += 1

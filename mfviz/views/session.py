@@ -300,7 +300,8 @@ class Session:
         """Move on: pull, show, repaint."""
         now = self.host.now
         with self.host.hold():
-            if self.whole and self.beat is not None and not self.beat.ask(now):
+            rarely = self.live and math.isinf(self.pace)
+            if self.whole and self.beat and not self.beat.ask(now, rarely=rarely):
                 return
             elapsed, self._last_tick = min(now - self._last_tick, 0.5), now
             if self.whole:
