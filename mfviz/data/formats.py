@@ -177,6 +177,11 @@ def look(path: Path) -> list[Found]:
         return [_opened(Content(path))]
 
 
+# zipfile raises RuntimeError for a member with a password and NotImplementedError for one that is
+# compressed in a way it does not know.
+UNREADABLE = (OSError, MemoryError, EOFError, RuntimeError, zlib.error, pa.ArrowException)
+
+
 @contextmanager
 def reading(label: str) -> Iterator[None]:
     """Turn what goes wrong with a file or an archive into one sentence.
@@ -193,10 +198,7 @@ def reading(label: str) -> Iterator[None]:
             f"{label}: this archive cannot be read ({printable(str(error))[:200]}); it is "
             "truncated or damaged. Copy or download it again."
         ) from None
-    except (
-        *(OSError, MemoryError, EOFError, NotImplementedError, RuntimeError),
-        *(zlib.error, pa.ArrowException),
-    ) as error:
+    except UNREADABLE as error:
         reason = getattr(error, "strerror", None) or str(error) or "not enough memory"
         raise DataError(
             f"{label}: cannot be read ({printable(reason)[:200]}). Check file and rights; if it "
