@@ -30,7 +30,7 @@ def write_span(rows, fill, worker, start, end, op, ratings, row, col, reason, ta
 
     Parameters
     ----------
-    rows : (workers, capacity, 8) int64
+    rows : (workers, capacity, 9) int64
         ``SpanBuffer.rows``.
     fill : (workers, 8) int64
         ``SpanBuffer.fill``.
@@ -59,4 +59,5 @@ def write_span(rows, fill, worker, start, end, op, ratings, row, col, reason, ta
     rows[worker, at, 5] = col
     rows[worker, at, 6] = reason
     rows[worker, at, 7] = tag
+    rows[worker, at, 8] = 0  # bytes: only copies have some
     fill[worker, 0] = at + 1

@@ -216,6 +216,23 @@ def _alternating(events: Sequence[Event], spans: Sequence[Span]) -> Iterator[str
             yield f"epoch {epoch}: items are solved before all users are"
 
 
+def _dual_streams(events: Sequence[Event], spans: Sequence[Span]) -> Iterator[str]:
+    """Batches are visited when they have been copied, and copies replace none that is visited."""
+    started = events[0]
+    if isinstance(started, RunStarted) and started.params.get("mode") == "alternate":
+        yield from _alternating(events, spans)
+    copies = [span for span in spans if span.op == "h2d"]
+    for kernel in (span for span in spans if copies and span.op == "kernel"):
+        batch, buffer = _block(kernel)
+        into = [c for c in copies if _block(c)[1] == buffer]
+        before = [c for c in into if c.start_ns < kernel.end_ns]
+        latest = max(before, key=lambda c: c.end_ns, default=None)
+        if latest is None or _block(latest)[0] != batch:
+            yield f"epoch {kernel.epoch}: batch {kernel.block} is visited but was not copied"
+        elif latest.end_ns > kernel.start_ns:
+            yield f"epoch {kernel.epoch}: batch {kernel.block} is visited while it is copied"
+
+
 def _featurewise(events: Sequence[Event], spans: Sequence[Span]) -> Iterator[str]:
     """One feature of one side at a time, features in their order: what makes ccdpp not ccd."""
     for epoch, own in _by_epoch(spans).items():
@@ -236,9 +253,12 @@ PROMISES: dict[str, Callable[[Sequence[Event], Sequence[Span]], Iterable[str]]] 
     "asgd": _alternating,
     "ccd": _alternating,
     "ccdpp": _featurewise,
+    "ds_sgd_c": _dual_streams,
+    "ds_sgd_d": _dual_streams,
     "dsgd": _dsgd,
     "fpsgd": _fpsgd,
     "hogwild": _hogwild,
+    "msgd": _alternating,
     "strip_sgd": _strips,
 }
 

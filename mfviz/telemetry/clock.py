@@ -23,7 +23,7 @@ __all__ = ["FIELDS", "OVERFLOW", "SpanBatch", "SpanBuffer"]
 
 OVERFLOW = "spans found no room and are missing"  # part of the notice that says so
 WAIT = OPS.index("wait")
-FIELDS = ("start", "end", "op", "ratings", "row", "col", "reason", "tag")
+FIELDS = ("start", "end", "op", "ratings", "row", "col", "reason", "tag", "bytes")
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,19 +32,25 @@ class SpanBatch:
 
     Attributes
     ----------
-    rows : (spans, 8) int64
+    rows : (spans, 9) int64
         As in :class:`SpanBuffer`, but times count from the log's origin.
     workers : (spans,) int64
-        Worker that wrote each.
+        Lane of each, as a position in ``lanes``.
     epoch : int
     names : tuple of str
         Names by tag.
+    lanes : tuple of str
+        Names by lane.
+    clock : str
+        What the times were read from: "host" or "cuda-events".
     """
 
     rows: npt.NDArray[np.int64]
     workers: npt.NDArray[np.int64]
     epoch: int
     names: tuple[str, ...]
+    lanes: tuple[str, ...]
+    clock: str = "host"
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -65,23 +71,25 @@ class SpanBatch:
             rest[:, 0] = end
             rows[cut, 1] = start
             rows, workers = np.concatenate([rows, rest]), np.append(workers, workers[cut])
-        return SpanBatch(rows, workers, self.epoch, self.names)
+        return SpanBatch(rows, workers, self.epoch, self.names, self.lanes, self.clock)
 
     def fields(self) -> Iterator[dict[str, Any]]:
         """The spans as fields of :class:`~mfviz.telemetry.events.Span`."""
-        for worker, (start, end, op, ratings, row, col, reason, tag) in zip(
+        for worker, (start, end, op, ratings, row, col, reason, tag, size) in zip(
             self.workers.tolist(), self.rows.tolist(), strict=True
         ):
             yield {
-                "lane": f"W{worker}",
+                "lane": self.lanes[worker],
                 "op": OPS[op],
                 "name": self.names[tag],
                 "start_ns": start,
                 "end_ns": end,
+                "bytes": size,
                 "ratings": ratings,
                 "epoch": self.epoch,
                 "block": "" if row < 0 else f"{row},{col}",
                 "reason": REASONS[reason],
+                "clock": self.clock,
             }
 
     def lines(self, run: str, first: int, t_ns: int) -> list[str]:
@@ -96,44 +104,71 @@ class SpanBatch:
         """
         head = f'{{"event": "span", "run": {json.dumps(run)}, "seq": '
         names = [json.dumps(name) for name in self.names]
+        lanes = [json.dumps(name) for name in self.lanes]
         found = []
-        for seq, (worker, (start, end, op, ratings, row, col, reason, tag)) in enumerate(
+        for seq, (worker, (start, end, op, ratings, row, col, reason, tag, size)) in enumerate(
             zip(self.workers.tolist(), self.rows.tolist(), strict=True), first
         ):
             block = "" if row < 0 else f"{row},{col}"
             found.append(
-                f'{head}{seq}, "t_ns": {t_ns}, "lane": "W{worker}", "op": "{OPS[op]}", '
-                f'"name": {names[tag]}, "start_ns": {start}, "end_ns": {end}, "bytes": 0, '
+                f'{head}{seq}, "t_ns": {t_ns}, "lane": {lanes[worker]}, "op": "{OPS[op]}", '
+                f'"name": {names[tag]}, "start_ns": {start}, "end_ns": {end}, "bytes": {size}, '
                 f'"ratings": {ratings}, "epoch": {self.epoch}, "block": "{block}", '
-                f'"reason": "{REASONS[reason]}", "clock": "host"}}'
+                f'"reason": "{REASONS[reason]}", "clock": "{self.clock}"}}'
             )
         return found
 
 
 @dataclass
 class SpanBuffer:
-    """Room for the spans of every worker between two reads.
+    """Room for the spans of every lane between two reads.
 
     Attributes
     ----------
-    rows : (workers, capacity, 8) int64
+    rows : (lanes, capacity, 9) int64
         A row a span, columns as in :data:`FIELDS`; times of ``time.monotonic_ns``. ``row`` and
         ``col`` name a block (-1: none); ``tag`` indexes the names given to :meth:`drain`.
-    fill : (workers, 8) int64
+    fill : (lanes, 8) int64
         Column 0: rows written; column 1: rows that found no room. The rest keeps the counters of
         two workers off one cache line.
+    lanes : tuple of str
+        Name of each lane.
+    clock : str
+        What the times are read from: "host", or "cuda-events" where a device's events were.
     """
 
     rows: npt.NDArray[np.int64]
     fill: npt.NDArray[np.int64]
+    lanes: tuple[str, ...]
+    clock: str = "host"
 
     @classmethod
-    def make(cls, workers: int, capacity: int = 8192) -> SpanBuffer:
-        """Allocate a buffer for ``workers`` lanes of ``capacity`` spans."""
+    def make(
+        cls, lanes: int | Sequence[str], capacity: int = 8192, clock: str = "host"
+    ) -> SpanBuffer:
+        """Allocate a buffer.
+
+        Parameters
+        ----------
+        lanes : int or sequence of str
+            Names of the lanes, or a number of workers, whose lanes are called W0, W1, ...
+        capacity : int
+            Spans of a lane.
+        clock : str
+            See the attribute.
+        """
+        names = tuple(f"W{w}" for w in range(lanes)) if isinstance(lanes, int) else tuple(lanes)
         return cls(
-            np.zeros((workers, capacity, len(FIELDS)), dtype=np.int64),
-            np.zeros((workers, 8), dtype=np.int64),
+            np.zeros((len(names), capacity, len(FIELDS)), dtype=np.int64),
+            np.zeros((len(names), 8), dtype=np.int64),
+            names,
+            clock,
         )
+
+    @property
+    def of_workers(self) -> bool:
+        """Whether lane ``w`` is that of worker ``w`` (and not of a stream)."""
+        return self.lanes[0] == "W0"
 
     @property
     def dropped(self) -> int:
@@ -156,14 +191,15 @@ class SpanBuffer:
         block: tuple[int, int] = (-1, -1),
         reason: str = "",
         tag: int = 0,
+        size: int = 0,
     ) -> None:
-        """Write a span from Python (a wait at a barrier); for the worker's own thread only."""
+        """Write a span from Python (a wait at a barrier); for the lane's own thread only."""
         at = int(self.fill[worker, 0])
         if at == self.rows.shape[1]:
             self.fill[worker, 1] += 1
             return
         self.rows[worker, at] = (
-            start_ns, end_ns, OPS.index(op), ratings, *block, REASONS.index(reason), tag
+            start_ns, end_ns, OPS.index(op), ratings, *block, REASONS.index(reason), tag, size
         )  # fmt: skip
         self.fill[worker, 0] = at + 1
 
@@ -201,7 +237,8 @@ class SpanBuffer:
         rows[:, :2] -= origin_ns
         if int(rows[:, 7].max()) >= len(names):
             raise ValueError(f"a span has tag {rows[:, 7].max()}, but there are names {names}")
-        return SpanBatch(rows, np.repeat(np.arange(len(counts)), counts), epoch, names)
+        lanes = np.repeat(np.arange(len(counts)), counts)
+        return SpanBatch(rows, lanes, epoch, names, self.lanes, self.clock)
 
     def drain(
         self, origin_ns: int, epoch: int, names: tuple[str, ...]

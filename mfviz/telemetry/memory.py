@@ -62,6 +62,11 @@ class MemoryModel:
         """Bytes of all parts."""
         return sum(part.bytes for part in self.parts)
 
+    @property
+    def bytes_on_devices(self) -> int:
+        """Bytes of the parts that are not on the host."""
+        return sum(part.bytes for part in self.parts if part.place != "host")
+
     def by_part(self) -> dict[str, int]:
         """Bytes by purpose, in the order of :data:`PARTS`, without the empty ones."""
         sums = {name: sum(p.bytes for p in self.parts if p.part == name) for name in PARTS}

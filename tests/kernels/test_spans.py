@@ -18,12 +18,14 @@ def test_codes_are_positions_in_the_tables_of_the_events():
 
 def test_columns_are_those_that_are_read_back():
     buffer = SpanBuffer.make(2, capacity=4)
-    values = dict(zip(FIELDS, (100, 250, spans.KERNEL, 7, 1, 2, spans.BARRIER, 1), strict=True))
+    buffer.rows[:] = 5  # what a span before left behind
+    row = (100, 250, spans.KERNEL, 7, 1, 2, spans.BARRIER, 1)
+    values = dict(zip(FIELDS, row, strict=False))
     spans.write_span(buffer.rows, buffer.fill, 1, *values.values())
     (span,) = buffer.drain(50, 3, ("a", "b"))
     assert span == {
-        "lane": "W1", "op": "kernel", "name": "b", "start_ns": 50, "end_ns": 200, "ratings": 7,
-        "epoch": 3, "block": "1,2", "reason": "barrier",
+        "lane": "W1", "op": "kernel", "name": "b", "start_ns": 50, "end_ns": 200, "bytes": 0,
+        "ratings": 7, "epoch": 3, "block": "1,2", "reason": "barrier", "clock": "host",
     }  # fmt: skip
 
 

@@ -14,12 +14,22 @@ def test_spans_come_lane_by_lane_with_words_for_codes() -> None:
     found = list(spans.drain(1_000, epoch=4, names=("update", "barrier")))
     assert found == [
         {"lane": "W0", "op": "wait", "name": "barrier", "start_ns": 200, "end_ns": 300,
-         "ratings": 0, "epoch": 4, "block": "", "reason": "barrier"},
+         "bytes": 0, "ratings": 0, "epoch": 4, "block": "", "reason": "barrier", "clock": "host"},
         {"lane": "W1", "op": "kernel", "name": "update", "start_ns": 0, "end_ns": 500,
-         "ratings": 7, "epoch": 4, "block": "2,3", "reason": ""},
+         "bytes": 0, "ratings": 7, "epoch": 4, "block": "2,3", "reason": "", "clock": "host"},
     ]  # fmt: skip
     assert all(Span(run="r", seq=0, t_ns=0, **row).clock == "host" for row in found)
     assert list(spans.drain(0, 0, ("update",))) == []
+
+
+def test_lanes_have_names_copies_have_bytes_and_a_buffer_has_one_clock() -> None:
+    spans = SpanBuffer.make(("stream M", "stream N"), clock="cuda-events")
+    spans.add(1, 5, 9, op="h2d", size=1200)
+    (span,) = spans.drain(0, 1, ("batch",))
+    assert (span["lane"], span["op"], span["bytes"]) == ("stream N", "h2d", 1200)
+    assert span["clock"] == "cuda-events"
+    assert not spans.of_workers
+    assert SpanBuffer.make(2).of_workers
 
 
 def test_taking_spans_leaves_the_buffer_free_for_new_ones() -> None:

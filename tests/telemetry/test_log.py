@@ -85,8 +85,8 @@ def test_spans_of_a_batch_read_like_any_events(tmp_path: Path, folder: bool) -> 
 
 def test_lines_of_a_batch_are_those_of_its_events() -> None:
     taken = SpanBatch(
-        np.array([[1, 2, 4, 0, -1, -1, 1, 1], [3, 9, 2, 7, 0, 5, 0, 0]]),
-        np.array([0, 11]), 3, ('a "name"', "barrier"),
+        np.array([[1, 2, 4, 0, -1, -1, 1, 1, 0], [3, 9, 2, 7, 0, 5, 0, 0, 96]]),
+        np.array([0, 1]), 3, ('a "name"', "barrier"), ('the "M"', "copy"), "cuda-events",
     )  # fmt: skip
     log = EventLog('r"1')
     log.append_spans(taken)
