@@ -57,12 +57,7 @@ def describe(cls: type[Solver]) -> dict[str, Any]:
         "reconstruction": cls.reconstruction,
         "card": asdict(cls.card),
         "params": [_param(name, p) for name, p in cls.hyper_parameters().items()],
-        "available": {
-            backend: True
-            if backend in cls.backends
-            else f"{cls.title} has no {backend} backend; it runs on {', '.join(cls.backends)}."
-            for backend in BACKENDS
-        },
+        "available": {backend: cls.available(backend) or True for backend in BACKENDS},
     }
 
 
@@ -162,7 +157,11 @@ def _whence(found: Entry) -> str:
 @click.option("--rank", type=int, help="Features [the solver's default].")
 @click.option("--batch", type=int, help="Ratings a batch, for solvers that have batches.")
 @click.option("--workers", type=int, help="Threads [one for each core].")
-@click.option("--backend", default="cpu", metavar="cpu|cuda", show_default=True)
+@click.option(
+    "--backend",
+    metavar="cpu|cuda",
+    help="[cuda where --context-mib is given and the solver has it, else cpu].",
+)
 @click.option(
     "--split",
     metavar="TRAIN,VALIDATION,TEST",
@@ -177,7 +176,7 @@ def memory(
     users: int,
     items: int,
     ratings: int,
-    backend: str,
+    backend: str | None,
     split: str | None,
     context_mib: float,
     as_json: bool,
@@ -192,6 +191,8 @@ def memory(
     if context_mib < 0:
         raise ParameterError(f"--context-mib is {context_mib}; it must be 0 or more.")
     chosen = make_solver(solver, **{n: v for n, v in given.items() if v is not None})
+    if backend is None:
+        backend = "cuda" if context_mib and "cuda" in chosen.backends else "cpu"
     if backend not in chosen.backends:
         raise ParameterError(
             f"{chosen.title} has no {backend} backend; it runs on {', '.join(chosen.backends)}."
@@ -205,15 +206,40 @@ def memory(
     if context_mib:
         context = {"name": "device context", "part": "context", "place": "device"}
         parts.insert(0, {**context, "formula": "given", "bytes": round(context_mib * MIB)})
-    total = sum(part["bytes"] for part in parts)
+    on_device = [part for part in parts if part["place"] != "host"]
+    if backend != "cpu":
+        parts.append(_rounding(on_device))
+        on_device.append(parts[-1])
+    counted = on_device if backend != "cpu" else parts
+    total = sum(part["bytes"] for part in counted)
     if as_json:
-        echo_json({"solver": solver, "parts": parts, "total_mib": total / MIB})
+        host = sum(part["bytes"] for part in parts) - sum(part["bytes"] for part in on_device)
+        sums = {"total_mib": total / MIB, "host_mib": host / MIB}
+        echo_json({"solver": solver, "backend": backend, "parts": parts, **sums})
         return
     rows = [(p["name"], p["place"], p["formula"], size(p["bytes"])) for p in parts]
+    where = "" if backend == "cpu" else "device"
     click.echo(
-        table(("array", "place", "formula", "size"), [*rows, ("total", "", "", size(total))])
+        table(("array", "place", "formula", "size"), [*rows, ("total", where, "", size(total))])
     )
     click.echo("m users, n items, N training ratings, f features (padded), p workers.")
+
+
+def _rounding(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """What a device takes beyond the arrays, which it gives out in granules."""
+    from mfviz.theory.memory import GRANULE, MIB
+
+    sizes = [part["bytes"] for part in parts if part["part"] != "context"]
+    small = sum(size for size in sizes if size < GRANULE // 2)  # these share granules
+    whole = [size for size in sizes if size >= GRANULE // 2]
+    rounded = sum(-(-size // GRANULE) * GRANULE for size in [*whole, small])
+    return {
+        "name": "rounding of the arrays",
+        "part": "workspace",
+        "place": "device",
+        "formula": f"to granules of {GRANULE // MIB} MiB",
+        "bytes": rounded - sum(sizes),
+    }
 
 
 def _shares(text: str | None) -> tuple[float, float, float]:

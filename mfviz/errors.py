@@ -6,7 +6,14 @@ it as one line and the page shows it beside the control that caused it.
 
 from __future__ import annotations
 
-__all__ = ["DataError", "MfvizError", "ParameterError", "RunFileError", "UnsupportedError"]
+__all__ = [
+    "DataError",
+    "DeviceError",
+    "MfvizError",
+    "ParameterError",
+    "RunFileError",
+    "UnsupportedError",
+]
 
 
 class MfvizError(Exception):
@@ -39,3 +46,7 @@ class UnsupportedError(MfvizError):
 
 class RunFileError(MfvizError):
     """A run file that cannot be opened or is not a run file."""
+
+
+class DeviceError(MfvizError):
+    """A device that has no room, cannot compile a kernel or failed in the middle of a run."""

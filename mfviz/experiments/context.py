@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mfviz.backends.device import Device, Driver
 from mfviz.backends.host import Crew, Gate
 from mfviz.solvers.base import Context, Factors, Solver
 from mfviz.telemetry.clock import SpanBuffer
@@ -27,6 +28,8 @@ def make_context(
     emit: Callable[..., Any] = _nobody,
     start: Factors | None = None,
     chunk: int | None = None,
+    backend: str = "cpu",
+    driver: Driver | None = None,
 ) -> Context:
     """Make the context of one training, seeded by the solver's seed.
 
@@ -34,7 +37,7 @@ def make_context(
     ----------
     solver : Solver
     crew : Crew
-        Of ``solver.workers`` threads.
+        Of ``solver.threads`` threads.
     ledger : Ledger, optional
     emit : callable, optional
         Takes an event class and its fields.
@@ -42,17 +45,30 @@ def make_context(
         Initial factors.
     chunk : int, optional
         Most ratings between two checkpoints.
+    backend : str
+        "cpu" or "cuda".
+    driver : Driver, optional
+        Of the device; the first CUDA device by default.
     """
+    lanes, ledger = solver.lanes(backend), ledger or Ledger()
+    device = None
+    if backend != "cpu":
+        if driver is None:
+            from mfviz.backends.cuda import open_driver
+
+            driver = open_driver()
+        device = Device(driver, ledger, len(lanes))
     context = Context(
         rng=np.random.default_rng(solver.seed),
         crew=crew,
         gate=Gate(),
-        ledger=ledger or Ledger(),
-        spans=SpanBuffer.make(solver.workers),
+        ledger=ledger,
+        spans=SpanBuffer.make(lanes, clock=device.clock if device else "host"),
         emit=emit,
         lr=float(getattr(solver, "lr", 0.0)),
         lam=float(solver.lam),
         start=start,
+        device=device,
     )
     if chunk is not None:
         context.chunk = chunk

@@ -99,7 +99,7 @@ class Drive:
         self.log.append(Compiled, seconds=self.watch.seconds("compile"))
         self.watch.enter("setup")
         self.run.become("running")
-        crew = Crew(self.solver.workers, f"mfviz-{self.run.id}")
+        crew = Crew(self.solver.threads, f"mfviz-{self.run.id}")
         try:
             with RssSampler(self.log):
                 self.context = self._context(crew)
@@ -142,6 +142,7 @@ class Drive:
             emit=lambda kind, **fields: self._emitted.append((kind, fields)),
             start=self.run.start_factors,
             chunk=self.run.chunk,
+            backend=self.run.backend,
         )
 
     def _solve(self, steps: Iterator[Checkpoint]) -> Outcome:
@@ -171,9 +172,13 @@ class Drive:
         finally:
             self.watch.enter("eval")
             try:
+                self.context.refresh()
                 steps.close()  # type: ignore[attr-defined]
                 self._read(self._reached + 1)
             finally:
+                self.context.refresh = lambda: None  # it holds what is on the device
+                if self.context.device is not None:
+                    self.context.device.close()
                 self.context.ledger.close()
 
     # --- at the checkpoints ----------------------------------------------------------------
@@ -235,6 +240,7 @@ class Drive:
         if factors is None:
             raise RuntimeError("the solver has set no factors at its first checkpoint")
         self._evaluating_since = time.monotonic_ns()
+        self.context.refresh()
         train = self._sum(self.problem.train)
         error = rmse(train, self.problem.train.nnz)
         with np.errstate(all="ignore"):  # a diverged model is reported below, in words
@@ -326,9 +332,8 @@ class Drive:
         origin = self.log.origin_ns
         start, end = since - origin, (until or time.monotonic_ns()) - origin
         span = {"op": "wait", "name": reason, "reason": reason, "start_ns": start, "end_ns": end}
-        lanes = range(self.solver.workers)
-        rows = [{"lane": f"W{w}", "epoch": self.run.epoch, **span} for w in lanes]
-        self.log.extend(Span, rows)
+        lanes = self.context.spans.lanes
+        self.log.extend(Span, [{"lane": lane, "epoch": self.run.epoch, **span} for lane in lanes])
         return start, end
 
     def _tell(self) -> None:

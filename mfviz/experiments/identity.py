@@ -35,7 +35,7 @@ def identity(run: Run, *, bare: bool = False) -> dict[str, Any]:
         "title": solver.title,
         "params": solver.settings(),
         "backend": run.backend,
-        "device": device_name(),
+        "device": device_name(run.backend),
         "problem": problem.name,
         "fingerprint": problem.fingerprint,
         "seed": solver.seed,
@@ -57,16 +57,26 @@ def identity(run: Run, *, bare: bool = False) -> dict[str, Any]:
 def versions() -> dict[str, str]:
     """Versions of what computes."""
     found = {"mfviz": mfviz.__version__, "python": platform.python_version()}
-    for name in ("numpy", "numba"):
+    for name in ("numpy", "numba", "numba-cuda"):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            found[name] = ""
+            continue  # numba-cuda is an extra
     return found
 
 
+def device_name(backend: str = "cpu") -> str:
+    """What the run trains on: the GPU's name, or the processor's and its cores."""
+    if backend == "cuda":
+        from mfviz.backends.cuda import devices
+
+        found = devices()
+        return found[0].name if found else ""
+    return _processor()
+
+
 @cache
-def device_name() -> str:
+def _processor() -> str:
     """The processor's name and the cores that this process may use."""
     name = platform.processor() or platform.machine()
     try:

@@ -54,10 +54,10 @@ class Warming:
         """Wait until it is over; False if ``timeout`` seconds passed before."""
         return self._over.wait(timeout)
 
-    def _work(self, solver: Solver, key: Hashable) -> None:
+    def _work(self, solver: Solver, backend: str, key: Hashable) -> None:
         began = time.perf_counter()
         try:
-            _rehearse(solver)
+            _rehearse(solver, backend)
         except Exception as error:
             self.error = error
             with _lock:
@@ -75,7 +75,10 @@ def warming(solver: Solver, backend: str = "cpu") -> Warming:
             return found
         fresh = _known[key] = Warming()
     threading.Thread(
-        target=fresh._work, args=(solver, key), name=f"mfviz-warm-{solver.key}", daemon=True
+        target=fresh._work,
+        args=(solver, backend, key),
+        name=f"mfviz-warm-{solver.key}",
+        daemon=True,
     ).start()
     return fresh
 
@@ -105,14 +108,17 @@ def _tiny() -> Problem:
     return split(Ratings.from_triples(u, i, r, name=WARM_UP), holdout=0.1)
 
 
-def _rehearse(solver: Solver) -> None:
+def _rehearse(solver: Solver, backend: str) -> None:
     """Train for two epochs on a tiny problem: some branches are first met in the second."""
     small = type(solver)(**{**solver.settings(), "rank": solver.kernel_rank, "epochs": 2})
     problem = _tiny()
-    with Crew(small.workers, "mfviz-warm") as crew:
-        context = make_context(small, crew)
+    with Crew(small.threads, "mfviz-warm") as crew:
+        context = make_context(small, crew, backend=backend)
         for _ in small.iterate(problem, context):
             pass
+        context.refresh()
+        if context.device is not None:
+            context.device.close()
         if context.factors is not None:
             error = sum_of_squares(problem.test, context.factors, crew, Gate(), lambda: None)
             small.objective(problem, context.factors, error)

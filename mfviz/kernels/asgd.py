@@ -71,7 +71,7 @@ def visit_row(X, x, Y, bx, by, index, r, first, stop, rates):
 
 @numba.njit(nogil=True, cache=True)
 def visit_rows(
-    X, Y, bx, by, indptr, index, r, low, high, size, most_ns, counter, seed, rates,
+    X, Y, bx, by, indptr, index, r, base, low, high, size, most_ns, counter, seed, rates,
     ends, rows, fill, worker, tag,
 ):  # fmt: skip
     """Take slices of ratings ``low`` to ``high`` and visit their rows until none is left.
@@ -80,7 +80,9 @@ def visit_rows(
     ----------
     X, Y, bx, by, index, r, rates
         As in :func:`visit_row`.
-    indptr : (rows + 1,) int64
+    indptr : (rows + 1,) int64 or int32
+    base : int
+        Position of the first element of ``index`` and ``r``: not 0 where they hold one batch.
     low, high : int
         Rows that begin before ``low`` or end after ``high`` are visited in part.
     size : int
@@ -108,8 +110,8 @@ def visit_rows(
         for x in range(first, stop):
             a, b = max(indptr[x], low), min(indptr[x + 1], high)
             if seed != 0 and a == indptr[x]:
-                shuffle_row(index, r, a, indptr[x + 1], seed, x)
-            visit_row(X, x, Y, bx, by, index, r, a, b, rates)
+                shuffle_row(index, r, a - base, indptr[x + 1] - base, seed, x)
+            visit_row(X, x, Y, bx, by, index, r, a - base, b - base, rates)
             visits += b - a
         end = simd.clock_ns()
         if visits > 0:

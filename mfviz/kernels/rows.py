@@ -13,7 +13,7 @@ import numpy as np
 from mfviz.kernels import simd
 from mfviz.kernels.order import part_seed, random_bits
 
-__all__ = ["begin_at", "shuffle_row", "take_rows"]
+__all__ = ["begin_at", "name_rows", "shuffle_row", "shuffle_rows", "take_rows"]
 
 
 @numba.njit(nogil=True, cache=True)
@@ -22,7 +22,7 @@ def begin_at(indptr, position):
 
     Parameters
     ----------
-    indptr : (rows + 1,) int64
+    indptr : (rows + 1,) int64 or int32
     position : int
     """
     low, high = 0, indptr.shape[0] - 1
@@ -85,3 +85,32 @@ def shuffle_row(index, value, first, stop, seed, row):
         a, b = first + j, first + np.int64((bits * np.uint64(j + 1)) >> np.uint64(32))
         index[a], index[b] = index[b], index[a]
         value[a], value[b] = value[b], value[a]
+
+
+@numba.njit(nogil=True, cache=True)
+def shuffle_rows(indptr, index, value, first, stop, seed):
+    """Shuffle the ratings of each of the rows ``first`` to ``stop`` in place.
+
+    Parameters
+    ----------
+    indptr : (rows + 1,) int64 or int32
+    index, value, seed
+        As in :func:`shuffle_row`.
+    first, stop : int
+    """
+    for row in range(first, stop):
+        shuffle_row(index, value, indptr[row], indptr[row + 1], seed, row)
+
+
+@numba.njit(nogil=True, cache=True)
+def name_rows(indptr, row_of):
+    """Write each rating's row.
+
+    Parameters
+    ----------
+    indptr : (rows + 1,) int64 or int32
+    row_of : (nnz,) int32, written
+    """
+    for row in range(len(indptr) - 1):
+        for t in range(indptr[row], indptr[row + 1]):
+            row_of[t] = row

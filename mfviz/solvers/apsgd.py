@@ -139,8 +139,8 @@ class _Groups:
         side = self.sides[tag]
         rates = self.solver.rates(self.context, self.factors, self.factor)
         visit_rows(
-            side.X, side.Y, side.bx, side.by, side.indptr, side.index, side.r, 0, len(side.index),
-            self.sizes[tag], CALL_NS, self.counters[tag, :1], self.seeds[tag], rates, self.ends,
-            spans.rows, spans.fill, worker, tag,
+            side.X, side.Y, side.bx, side.by, side.indptr, side.index, side.r, 0, 0,
+            len(side.index), self.sizes[tag], CALL_NS, self.counters[tag, :1], self.seeds[tag],
+            rates, self.ends, spans.rows, spans.fill, worker, tag,
         )  # fmt: skip
         return not self.ends[worker, 2]

@@ -102,8 +102,8 @@ class ASGD(BiasedSolver):
         def kernel(worker: int, low: int, high: int, size: int) -> None:
             rates = self.rates(context, factors, factor)
             visit_rows(
-                side.X, side.Y, side.bx, side.by, side.indptr, side.index, side.r, low, high, size,
-                1 << 62, sweeper.counter, seed, rates, sweeper.ends, spans.rows, spans.fill,
+                side.X, side.Y, side.bx, side.by, side.indptr, side.index, side.r, 0, low, high,
+                size, 1 << 62, sweeper.counter, seed, rates, sweeper.ends, spans.rows, spans.fill,
                 worker, side.tag,
             )  # fmt: skip
 

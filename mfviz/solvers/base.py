@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import param
 
+from mfviz.backends.device import Device
 from mfviz.backends.host import Crew, Gate, cpu_count
 from mfviz.data.problem import Problem
 from mfviz.errors import ParameterError
@@ -136,7 +137,7 @@ class Context:
     rng : numpy.random.Generator
         Seeded; the only source of randomness, used on the coordinating thread.
     crew : Crew
-        ``solver.workers`` threads.
+        ``solver.threads`` threads.
     gate : Gate
         Workers of free-running solvers pass it between kernel calls.
     ledger : Ledger
@@ -155,6 +156,11 @@ class Context:
         Set by the solver before its first checkpoint, and updated in place from then on.
     names : tuple of str
         Names of spans by tag, set by the solver.
+    device : Device, optional
+        Where the backend is one; the solver then trains there.
+    refresh : callable
+        Brings ``factors`` up to date from the device; set by the solver, and called before anybody
+        looks at them.
     """
 
     rng: np.random.Generator
@@ -169,6 +175,8 @@ class Context:
     start: Factors | None = None
     factors: Factors | None = None
     names: tuple[str, ...] = field(default=("update",))
+    device: Device | None = None
+    refresh: Callable[[], None] = lambda: None
 
 
 class Solver(param.Parameterized):
@@ -229,9 +237,45 @@ class Solver(param.Parameterized):
 
     def supports(self, problem: Problem, backend: str = "cpu") -> str | None:
         """Return None, or the reason why this solver cannot serve the problem on the backend."""
-        if backend not in self.backends:
-            return f"{self.title} has no {backend} backend; it runs on {', '.join(self.backends)}."
-        return None
+        reason = self.available(backend)
+        if reason is None and backend == "cuda":
+            reason = self._fits(problem.n_users, problem.n_items, problem.train.nnz)
+        return reason
+
+    @classmethod
+    def available(cls, backend: str) -> str | None:
+        """Return None, or the reason why this solver cannot run on the backend at all."""
+        if backend not in cls.backends:
+            return f"{cls.title} has no {backend} backend; it runs on {', '.join(cls.backends)}."
+        if backend != "cuda":
+            return None
+        from mfviz.backends.cuda import why_not  # here: not every user of the CPU loads CUDA
+
+        return why_not()
+
+    def _fits(self, n_users: int, n_items: int, nnz: int) -> str | None:
+        """Return None, or what is to be changed because the device has no room for the arrays."""
+        from mfviz.backends.cuda import free_bytes
+
+        free = free_bytes()
+        needed = self.memory(n_users, n_items, nnz, "cuda").bytes_on_devices
+        if free is None or needed <= free:
+            return None
+        return (
+            f"{self.title} needs {needed / 2**20:,.0f} MiB on the device, and "
+            f"{free / 2**20:,.0f} MiB are free. Take a lower rank, smaller batches, or ds_sgd_d, "
+            "which keeps only batches of the ratings there."
+        )
+
+    @property
+    def threads(self) -> int:
+        """Threads that the solver wants in its crew."""
+        workers: int = self.workers
+        return workers
+
+    def lanes(self, backend: str = "cpu") -> tuple[str, ...]:
+        """Names of the lanes of the timeline: those of the workers, unless a solver has others."""
+        return tuple(f"W{w}" for w in range(self.workers))
 
     @property
     def kernel_rank(self) -> int:

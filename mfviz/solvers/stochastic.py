@@ -202,7 +202,8 @@ def training_error(
                 train.u, train.i, train.r, bounds[s], bounds[s + 1],
                 factors.P, factors.Q, factors.bu, factors.bi, factors.mu, factors.scale,
             )  # fmt: skip
-        if at.epoch:  # nothing of the set-up is drawn
+        # nothing of the set-up is drawn, and nothing on lanes of streams, which others write
+        if at.epoch and context.spans.of_workers:
             context.spans.add(worker, begin, context.spans.now_ns(), tag=3)
 
     for first in range(0, len(sums), group):

@@ -63,7 +63,7 @@ def cases() -> Iterator[tuple[str, Any]]:
 
 def train(solver: Any, data: Problem) -> np.ndarray:
     """All numbers of the trained model."""
-    with Crew(solver.workers) as crew:
+    with Crew(solver.threads) as crew:
         context = make_context(solver, crew)
         for _ in solver.iterate(data, context):
             context.spans.fill[:] = 0

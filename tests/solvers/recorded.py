@@ -67,7 +67,7 @@ def train(
     def emit(kind: type, **fields: Any) -> None:
         events.append((kind, fields))
 
-    with Crew(solver.workers) as crew:
+    with Crew(solver.threads) as crew:
         context = make_context(solver, crew, ledger=ledger, emit=emit, start=start, chunk=chunk)
         for checkpoint in solver.iterate(problem, context):
             checkpoints.append(checkpoint)

@@ -1,0 +1,119 @@
+"""Rows of one side walk through their ratings while the other side is read: MSGD's kernel.
+
+The lanes of a row (:func:`~mfviz.kernels.cuda.target.lanes_of`) hold its features in registers,
+four or eight a lane, read the other side's rows with 16-byte loads, one rating ahead, and write
+their own row once. The blocks are as many as the rows need and the hardware deals them out, so a
+long row holds up nothing but itself. The CPU twin is :func:`mfviz.kernels.asgd.visit_rows`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mfviz.kernels.cuda.target import (
+    cuda,
+    held_by_lane,
+    kernel,
+    lanes_of,
+    row_sum,
+    row_tools,
+    types,
+)
+
+__all__ = ["WIDEST", "grid", "width_of"]
+
+WIDEST = 256  # features of a row that fit the registers of a warp with room for two loads
+EIGHT = 8  # rows on the device are padded to 32 bytes, a sector of memory
+
+
+def width_of(rank: int) -> int:
+    """Columns that a row of this rank has on the device."""
+    return -(-rank // EIGHT) * EIGHT
+
+
+def grid(rows: int, width: int, *, shuffle: bool, block: int = 128) -> tuple[int, int]:
+    """Return the numbers of blocks and of threads a block for so many rows.
+
+    Parameters
+    ----------
+    rows, width : int
+    shuffle : bool
+        The other form has one row a block.
+    block : int
+        Threads of a block of the shuffle form.
+    """
+    lanes = lanes_of(width)
+    threads = block if shuffle else lanes
+    return max(1, -(-rows * lanes // threads)), threads
+
+
+def _signature():
+    matrix, vector = types.Array(types.float32, 2, "C"), types.Array(types.float32, 1, "C")
+    number, whole = types.Array(types.int32, 1, "C"), types.int64
+    return types.void(
+        matrix, matrix, vector, vector, number, number, vector, *[whole] * 6,
+        *[types.float32] * 5, types.boolean,
+    )  # fmt: skip
+
+
+@kernel("visit_rows", _signature)
+def visit_rows(width, shuffle):
+    """Make the kernel that updates rows of X by their ratings, one after the other.
+
+    Parameters
+    ----------
+    width : int
+        Columns of X and Y, a multiple of 8 up to ``WIDEST``.
+    shuffle : bool
+
+    Notes
+    -----
+    The kernel takes ``X, Y`` (rows, width) and biases ``bx, by`` float32; ``indptr`` (rows + 1,)
+    int32; the triples (u, i, r) as int32 ``ids`` and as float32 ``values``, one memory; ``first``
+    row and number of ``rows``; the ratings ``low`` to ``high`` that may be visited; ``base``,
+    position of the first triple; ``other``, column of the other side's id; then the rates.
+    """
+    lanes, most, held = np.int64(lanes_of(width)), lanes_of(width), held_by_lane(width)
+    (load, store), total, real = row_tools(width), row_sum(width, shuffle), types.float32
+
+    def visit(
+        X, Y, bx, by, indptr, ids, values, first, rows, low, high, base, other,
+        mu, lr, lam, lr_bias, lam_bias, biased,
+    ):  # fmt: skip
+        at = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
+        lane, row = at % lanes, first + at // lanes
+        start = stop = np.int64(0)
+        if row < first + rows:
+            start = max(np.int64(indptr[row]), low) - base
+            stop = min(np.int64(indptr[row + 1]), high) - base
+        if start >= stop:
+            return
+        sums = cuda.shared.array(most, real)
+        x, y = cuda.local.array(held, real), cuda.local.array(held, real)
+        ahead = cuda.local.array(held, real)
+        i, r = np.int64(ids[3 * start + other]), values[3 * start + 2]
+        load(X, row, lane, x)
+        load(Y, i, lane, ahead)
+        keep = np.float32(1.0) - lr * lam
+        bias = bx[row] if biased else np.float32(0.0)
+        for t in range(start, stop):
+            z, rating = mu + by[i] if biased else mu, r
+            for k in range(held):
+                y[k] = ahead[k]
+            if t + 1 < stop:
+                i, r = np.int64(ids[3 * t + 3 + other]), values[3 * t + 5]
+                load(Y, i, lane, ahead)
+            s = np.float32(0.0)
+            for k in range(held):
+                s += x[k] * y[k]
+            error = rating - (z + bias + total(s, lane, sums))
+            step = lr * error
+            for k in range(held):
+                x[k] = step * y[k] + keep * x[k]
+            if biased:
+                bias += lr_bias * (error - lam_bias * bias)
+        store(X, row, lane, x)
+        if biased and lane == 0:
+            bx[row] = bias
+
+    return visit

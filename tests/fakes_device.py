@@ -1,0 +1,174 @@
+"""A device that is none, with a clock for each stream.
+
+It writes down what it is asked and notices when two operations touch one array at the same time.
+Everything is done at once, in the order of issue; *when* it would have been done on a device is
+worked out from the streams and the events. So the numbers can be right while an event is missing,
+but then :meth:`FakeDriver.races` is not empty.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from mfviz.backends.device import Driver
+
+
+@dataclass
+class FakeStream:
+    """A queue; ``at`` is when what was issued so far is over, in ns."""
+
+    number: int
+    at: int = 0
+
+
+@dataclass
+class FakeEvent:
+    """A moment in ns."""
+
+    number: int
+    ns: int = 0
+
+
+@dataclass
+class FakeDriver(Driver):
+    """See the module.
+
+    Attributes
+    ----------
+    room : int
+        Bytes of the device.
+    copy_ns, kernel_ns : float
+        Nanoseconds a byte and a rating.
+    fail_at : int
+        Launch that fails, counted from 1; 0: none.
+    calls : list
+        ("copy" | "kernel" | "record" | "wait", stream, what).
+    """
+
+    room: int = 1 << 30
+    copy_ns: float = 1.0
+    kernel_ns: float = 24.0
+    fail_at: int = 0
+    name: str = "fake GPU"
+    place: str = "cuda:0"
+    clock: str = "cuda-events"
+    shuffles: bool = True
+    calls: list[tuple[str, int, Any]] = field(default_factory=list)
+    closed: bool = False
+
+    def __post_init__(self) -> None:
+        self._numbers = itertools.count()
+        self._streams: list[FakeStream] = []
+        self._held: list[np.ndarray] = []
+        self._touched: list[tuple[int, int, int, bool]] = []  # memory, start, end, written
+        self._launches = 0
+        self._polls = 0
+
+    def stream(self) -> FakeStream:
+        self._streams.append(FakeStream(len(self._streams)))
+        return self._streams[-1]
+
+    def event(self) -> FakeEvent:
+        return FakeEvent(next(self._numbers))
+
+    def record(self, event: FakeEvent, stream: FakeStream) -> None:
+        event.ns, self._polls = stream.at, 0
+        self.calls.append(("record", stream.number, event.number))
+
+    def wait(self, event: FakeEvent, stream: FakeStream) -> None:
+        stream.at = max(stream.at, event.ns)
+        self.calls.append(("wait", stream.number, event.number))
+
+    def happened(self, event: FakeEvent) -> bool:
+        self._polls += 1
+        return self._polls > 3  # not at the first look
+
+    def elapsed_ms(self, first: FakeEvent, second: FakeEvent) -> float:
+        return (second.ns - first.ns) / 1e6
+
+    def synchronise(self) -> None:
+        latest = max((stream.at for stream in self._streams), default=0)
+        for stream in self._streams:
+            stream.at = latest
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        array = np.zeros(shape, dtype)
+        if sum(a.nbytes for a in self._held) + array.nbytes > self.room:
+            raise MemoryError("no room")
+        self._held.append(array)
+        return array
+
+    def pinned(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        return np.zeros(shape, dtype)
+
+    def upload(self, target: np.ndarray, source: np.ndarray, stream: FakeStream) -> None:
+        np.copyto(target, source)
+        self.calls.append(("copy", stream.number, target.nbytes))
+        self._pass(stream, self.copy_ns * target.nbytes, [(target, True)])
+
+    def download(self, target: np.ndarray, source: np.ndarray) -> None:
+        np.copyto(target, source)
+
+    def launch(
+        self, kernel: str, width: int, blocks: int, threads: int, stream: FakeStream,
+        args: Sequence[Any],
+    ) -> None:  # fmt: skip
+        self._launches += 1
+        if self._launches == self.fail_at:
+            raise RuntimeError("CUDA_ERROR_LAUNCH_FAILED")
+        self.calls.append(("kernel", stream.number, kernel))
+        visits = visit_rows(*args)
+        touched = [(args[0], True), (args[1], False), (args[5], False)]
+        self._pass(stream, self.kernel_ns * visits, touched)
+
+    def memory(self) -> tuple[int, int]:
+        return self.room - sum(a.nbytes for a in self._held), self.room
+
+    def close(self) -> None:
+        self._held.clear()
+        self.closed = True
+
+    def _pass(self, stream: FakeStream, ns: float, touched: list[tuple[np.ndarray, bool]]) -> None:
+        start, stream.at = stream.at, stream.at + round(ns)
+        for array, written in touched:
+            self._touched.append((base(array), start, stream.at, written))
+
+    def races(self, *ignored: np.ndarray) -> int:
+        """Pairs of operations on one memory at one time of which one writes."""
+        spared = {base(array) for array in ignored}
+        found = 0
+        for a, b in itertools.combinations(self._touched, 2):
+            same = a[0] == b[0] and a[0] not in spared
+            found += same and (a[3] or b[3]) and a[1] < b[2] and b[1] < a[2]
+        return found
+
+
+def base(array: np.ndarray) -> int:
+    """Where the memory of an array, or of what it is a part of, begins."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array.ctypes.data
+
+
+def visit_rows(
+    X, Y, bx, by, indptr, ids, values, first, rows, low, high, start, other,
+    mu, lr, lam, lr_bias, lam_bias, biased,
+) -> int:  # fmt: skip
+    """What the kernel of that name does, in float32 and one rating at a time."""
+    visits = 0
+    for row in range(first, first + rows):
+        for t in range(max(indptr[row], low) - start, min(indptr[row + 1], high) - start):
+            y, r = Y[ids[3 * t + other]], values[3 * t + 2]
+            assert ids[3 * t + 1 - other] == row, "a rating of another row is in its place"
+            e = r - (mu + X[row] @ y)
+            if biased:
+                e -= bx[row] + by[ids[3 * t + other]]
+                bx[row] += lr_bias * (e - lam_bias * bx[row])
+            X[row] += lr * (e * y - lam * X[row])
+            visits += 1
+    return visits
