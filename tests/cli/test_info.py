@@ -13,6 +13,7 @@ from mfviz import __version__
 from mfviz.api import make_solver
 from mfviz.cli_common import as_json, table
 from mfviz.solvers.base import registry
+from tests.theory.test_theory import TABLE_S1
 
 
 def test_solvers_tells_all_that_is_declared(mfviz: Any) -> None:
@@ -47,6 +48,21 @@ def test_memory_is_that_of_the_solver(mfviz: Any, key: str) -> None:
     assert told["total_mib"] == pytest.approx(model.total_bytes / 2**20)
     assert [p["bytes"] for p in told["parts"]] == [p.bytes for p in model.parts]
     assert all(p["name"] and p["place"] and p["formula"] for p in told["parts"])
+
+
+@pytest.mark.parametrize("solver", ["msgd", "ds_sgd_c"])
+@pytest.mark.parametrize("name", TABLE_S1)
+def test_memory_of_table_s1(mfviz: Any, solver: str, name: str) -> None:
+    """Rank 40, four fifths of the ratings, a context of 404 MiB: the supplement's table."""
+    m, n, nnz, shown = TABLE_S1[name]
+    words = ["--users", m, "--items", n, "--ratings", nnz, "--split", ".8,0,.2"]
+    told = mfviz(
+        "memory", "--solver", solver, *words, "--rank", 40, "--context-mib", 404, "--json"
+    ).json
+    assert told["backend"] == "cuda"
+    assert abs(told["total_mib"] - shown) <= 2
+    on_device = [p["bytes"] for p in told["parts"] if p["place"] != "host"]
+    assert sum(on_device) / 2**20 == told["total_mib"]
 
 
 def test_memory_takes_split_and_context(mfviz: Any) -> None:

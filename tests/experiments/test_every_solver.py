@@ -43,8 +43,9 @@ def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
 
 @pytest.mark.parametrize("key", registry())
 def test_its_run_file_proves_what_it_promises(key: str, problem: Problem, tmp_path: Path) -> None:
-    # Lock-free SGD may end anywhere after a few epochs from near zero: let it start to learn.
-    sure = {"epochs": 8, "lr": 0.05, "init_scale": 0.1} if key == "hogwild" else {}
+    # Solvers that race may end anywhere after a few epochs from near zero: let them learn.
+    races = made(key).determinism() == "statistical"
+    sure = {"epochs": 8, "lr": 0.05, "init_scale": 0.1} if races else {}
     run = Run(problem, made(key, **sure), folder=tmp_path)
     run.execute()
     assert (run.status, run.reason) == ("done", "")

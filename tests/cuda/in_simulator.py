@@ -1,0 +1,73 @@
+"""Train with every CUDA solver in Numba's simulator and beside it on the CPU.
+
+Run as ``NUMBA_ENABLE_CUDASIM=1 python in_simulator.py``; prints a JSON object: for each case how
+far the two results are from each other, and what the lanes did.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+import numpy as np
+
+from mfviz.backends.host import Crew
+from mfviz.data.problem import Problem, split
+from mfviz.data.ratings import Ratings
+from mfviz.experiments.context import make_context
+from mfviz.solvers.base import registry
+
+CASES: dict[str, dict[str, Any]] = {  # settings beside those that all have
+    "msgd": {},
+    "msgd with biases": {"key": "msgd", "biases": True, "rank": 17},
+    "ds_sgd_c": {"mode": "alternate"},
+    "ds_sgd_d": {"mode": "alternate", "batch": 41, "biases": True},
+    "ds_sgd_d asynchronous": {"key": "ds_sgd_d", "batch": 41, "rank": 3},
+}
+BRISK = {"rank": 5, "epochs": 2, "workers": 2, "lr": 0.08, "init_scale": 0.3}
+
+
+def problem() -> Problem:
+    """Ragged rows: of up to thirty ratings, and of one; users 20 and 21 are far apart."""
+    rng = np.random.default_rng(0)
+    u, i = (rng.random((2, 130)) ** 2 * [[25], [20]]).astype(int)
+    ratings = Ratings.from_triples([*u, 25], [*i, 3], [*rng.integers(1, 6, 130), 4])
+    return split(ratings, holdout=0.0)
+
+
+def train(name: str, data: Problem, backend: str) -> tuple[Any, list[dict[str, Any]]]:
+    """Factors and spans of a case."""
+    chosen = {**BRISK, **CASES[name]}
+    solver = registry()[chosen.pop("key", name)].make(**chosen)
+    with Crew(solver.threads) as crew:
+        context = make_context(solver, crew, backend=backend)
+        for _ in solver.iterate(data, context):
+            pass
+        context.refresh()
+        return context.factors, list(context.spans.drain(0, 1, context.names))
+
+
+def main() -> None:
+    """Train all cases and print what came out."""
+    sys.setswitchinterval(1e-5)  # the simulator's threads wait for each other all the time
+    data, found = problem(), {}
+    for name in CASES:
+        wanted, _ = train(name, data, "cpu")
+        factors, spans = train(name, data, "cuda")
+        pairs = [(getattr(factors, a), getattr(wanted, a)) for a in ("P", "Q", "bu", "bi")]
+        found[name] = {
+            "distance": max(
+                float(np.linalg.norm(a - b) / np.linalg.norm(b)) for a, b in pairs if b.any()
+            ),
+            "ratings": sum(s["ratings"] for s in spans),
+            "nnz": data.train.nnz,
+            "lanes": sorted({s["lane"] for s in spans}),
+            "clock": sorted({s["clock"] for s in spans}),
+        }
+    click.echo(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

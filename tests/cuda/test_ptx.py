@@ -1,0 +1,136 @@
+"""Every registered kernel compiles for each compute capability, without a driver."""
+
+from __future__ import annotations
+
+import functools
+import re
+
+import pytest
+
+from mfviz.kernels.cuda import rows, target
+from mfviz.kernels.cuda.target import KERNELS, cuda, lanes_of, ptx
+
+CAPABILITIES = [(7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 0)]
+CUDA12 = [(7, 0), (7, 5), (8, 0), (8, 6), (8, 9), (9, 0)]
+
+
+@functools.cache
+def why_not() -> str:
+    """Why nothing can be compiled here, or ""."""
+    if not target.installed:
+        return "numba-cuda is not installed"
+    from numba.cuda.cudadrv import nvvm
+
+    try:
+        nvvm.NVVM()
+    except Exception as error:
+        return f"NVVM cannot be loaded: {error}"
+    return ""
+
+
+@pytest.fixture
+def compiler() -> None:
+    if why_not():
+        pytest.skip(why_not())
+
+
+@functools.cache
+def compiled(name: str, width: int, capability: tuple[int, int], shuffle: bool) -> str:
+    return ptx(name, width, capability, shuffle=shuffle)
+
+
+def capabilities() -> list[tuple[int, int]]:
+    """Those that the installed toolkit knows, of those that mfviz promises."""
+    if why_not():
+        return CAPABILITIES
+    from numba.cuda.cudadrv import nvrtc
+
+    known = {tuple(cc) for cc in nvrtc.get_supported_ccs()}
+    return [cc for cc in (CAPABILITIES if (12, 0) in known else CUDA12) if cc in known]
+
+
+CASES = [(name, cc) for name in sorted(KERNELS) for cc in capabilities()]
+
+
+def test_kernels_are_registered() -> None:
+    assert "visit_rows" in KERNELS
+    assert rows.width_of(1) == 8
+    assert [lanes_of(width) for width in (8, 16, 40, 64, 128, 256)] == [2, 4, 16, 16, 32, 32]
+
+
+def test_grids_hold_every_row() -> None:
+    for count in (1, 31, 32, 33, 1000):
+        for width in (8, 40, 256):
+            for shuffle in (True, False):
+                blocks, threads = rows.grid(count, width, shuffle=shuffle)
+                assert blocks * threads >= count * lanes_of(width)
+                assert (blocks - 1) * threads < count * lanes_of(width)
+                assert shuffle or threads == lanes_of(width)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.parametrize(("name", "capability"), CASES, ids=str)
+def test_compiles_in_both_forms(name: str, capability: tuple[int, int]) -> None:
+    for width in KERNELS[name].widths:
+        fast, shared = (compiled(name, width, capability, form) for form in (True, False))
+        for text in (fast, shared):
+            assert ".entry" in text
+            assert ".local" not in text, "a row does not fit the registers"
+            assert "call" not in re.sub(r"//.*", "", text), "something was not inlined"
+            assert ".f64" not in text, "doubles slipped in"
+        assert "bar.sync" not in fast
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.parametrize("width", [8, 40, 64, 256])
+def test_rows_are_read_and_written_sixteen_bytes_at_a_time(width: int) -> None:
+    text = compiled("visit_rows", width, (9, 0), True)
+    assert text.count("ld.global.v4") >= 3  # own row, first and next row of the other side
+    assert text.count("st.global.v4") >= 1
+    assert "shfl.sync.bfly" in text
+    assert "bar.sync" in compiled("visit_rows", width, (9, 0), False)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.parametrize(("name", "capability"), CASES, ids=str)
+def test_assembles_within_its_registers(name: str, capability: tuple[int, int]) -> None:
+    module = pytest.importorskip("cuda.core", reason="cuda-core is not installed")
+    for width in KERNELS[name].widths:
+        code = module.ObjectCode.from_ptx(compiled(name, width, capability, True).encode())
+        options = module.LinkerOptions(arch=f"sm_{capability[0]}{capability[1]}")
+        cubin = module.Linker(code, options=options).link("cubin")
+        used = registers(bytes(cubin.code))
+        assert used <= 128, f"{name} at width {width} takes {used} registers"
+
+
+def registers(cubin: bytes) -> int:
+    """Registers that the attribute EIATTR_REGCOUNT of a kernel tells, or 0 where it is not found.
+
+    ``04 2f 08 00`` begins it; the symbol's number and the count follow, 4 bytes each.
+    """
+    at = cubin.find(b"\x04\x2f\x08\x00")
+    return int.from_bytes(cubin[at + 8 : at + 12], "little") if at >= 0 else 0
+
+
+def test_a_kernel_that_cannot_compile_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error of the compiler becomes a sentence with what to do."""
+    from numba.core.errors import TypingError
+
+    from mfviz.backends.cuda import CudaDriver, Found
+    from mfviz.errors import DeviceError
+
+    class Broken:
+        def __getitem__(self, where: object) -> Broken:
+            return self
+
+        def __call__(self, *args: object) -> None:
+            raise TypingError("no such type")
+
+    monkeypatch.setattr(target, "dispatcher", lambda *args: Broken())
+    monkeypatch.setattr(cuda, "select_device", lambda index: None)
+    driver = CudaDriver(Found(0, "GPU", (5, 0), 1 << 30))
+    with pytest.raises(DeviceError, match=r"visit_rows cannot be compiled for GPU.*5\.0.*cuda12"):
+        driver.launch("visit_rows", 8, 1, 32, None, ())
