@@ -63,7 +63,7 @@ class Session:
         A sentence about the last thing that went wrong, or nothing.
     figures : list of LiveFigure
     whole : bool
-        Whether all may change: while a browser sets the page up, only the figures do.
+        Whether all may change: while a browser sets the page up, widgets of React would miss it.
     beat : Beat or None
         Tells whether the browser has painted what it was sent; nothing is drawn before.
     """
@@ -283,9 +283,9 @@ class Session:
 
     # --- the ticker -------------------------------------------------------------------------
 
-    def watch(self, callback: Callable[[], None], period: float) -> None:
+    def watch(self, callback: Callable[[], None], period: float, *, early: bool = False) -> None:
         """Have ``callback`` called after changes, at most each ``period`` seconds."""
-        self._watchers.add(self.host.guard(callback), period)
+        self._watchers.add(self.host.guard(callback), period, early=early)
 
     def paint(self) -> None:
         """Repaint everything now; the page is right before it is first shown."""
@@ -312,8 +312,8 @@ class Session:
             self._draw()
             signature = self._state()
             changed, self._signature = signature != self._signature, signature
-            if self.whole and (changed or self._busy()):
-                self._watchers.call(now, all_of_them=changed)
+            if changed or self._busy():
+                self._watchers.call(now, all_of_them=changed, whole=self.whole)
         if not self._busy() and not changed:
             self.ticker.stop()
 
