@@ -61,7 +61,7 @@ class Board:
         self.timeline = LiveTimeline(theme)
         self.memory = LiveMemory(theme)
         self.figures = (self.rmse, self.timeline, self.memory)
-        session.figures = list(self.figures)
+        session.drawing.figures = list(self.figures)
         self.status = StatusLine(session)
         self.versus = Versus(session)
         self.runs = RunsTable(session)
