@@ -89,7 +89,7 @@ class AppBar:
             self.ready.pane, self.share, self.theme, self.help, self.keys, self.dialog,
             parts=("bar",), height=47,
         )  # fmt: skip
-        session.watch(self.refresh, 0.5)
+        session.watch(self.refresh, 0.5, early=True)
         self.refresh()
 
     def refresh(self) -> None:

@@ -17,7 +17,9 @@ from bokeh.models import ColumnDataSource, CustomJS
 
 __all__ = ["Beat"]
 
-SHARE = 1.5  # times the last painting, from one to the next: the solvers need the machine more
+# From one painting to the next passes the time that it took, and a half of that for the solvers; a
+# painting that took long because the page was laid out anew says nothing about the next one.
+SHARE, REST_S = 1.5, 0.03
 RARELY_S = 0.5
 PATIENCE_S = 2.0  # a browser that never answers (one that sleeps) still gets news this often
 ANSWER = """
@@ -59,7 +61,8 @@ class Beat:
         full speed, which no eye can follow: there the machine belongs to the solver.
         """
         owed = self._painted < self.sent
-        pause = RARELY_S if rarely else self._took_s * SHARE
+        took = self._took_s
+        pause = RARELY_S if rarely else min(took * SHARE, took + REST_S)
         if now - self._sent_s < (PATIENCE_S if owed else pause):
             return False
         self._sent_s = now

@@ -61,7 +61,7 @@ class Board:
         self.timeline = LiveTimeline(theme)
         self.memory = LiveMemory(theme)
         self.figures = (self.rmse, self.timeline, self.memory)
-        session.figures = list(self.figures)
+        session.drawing.figures = list(self.figures)
         self.status = StatusLine(session)
         self.versus = Versus(session)
         self.runs = RunsTable(session)
@@ -70,7 +70,7 @@ class Board:
         ]  # fmt: skip
         self._legend = Html("", "cardhead", "legend")
         self.view = self._layout()
-        session.watch(self.refresh, 1.0)
+        session.watch(self.refresh, 1.0, early=True)
 
     def refresh(self) -> None:
         """Bring captions and the texts for screen readers up to date."""

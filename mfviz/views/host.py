@@ -77,9 +77,12 @@ class Host(ABC):
     ----------
     kind : str
         "server", "notebook" or "headless".
+    tick_s : float
+        Seconds between two looks at what moves.
     """
 
     kind: str = ""
+    tick_s: float = 0.05
 
     def __init__(self, query: Mapping[str, str] | None = None) -> None:
         self._query = dict(query or {})
@@ -135,6 +138,7 @@ class ServerHost(Host):
     """A tab of a browser, served by ``mfviz explore`` or ``panel serve``."""
 
     kind = "server"
+    tick_s = 0.025  # most looks only find that the browser still paints
 
     def __init__(self) -> None:
         import panel as pn

@@ -59,6 +59,7 @@ class LiveFigure(ABC):
         self.theme = theme
         self.tracks: list[Track] = []
         self.on_drawn: Callable[[], None] = lambda: None
+        self._settled = False
         self._seen: list[tuple[Any, ...]] = []
         self._aims: dict[str, tuple[float, float]] = {}
         self._letters = ["A", "B"]  # runs that have renderers
@@ -80,7 +81,7 @@ class LiveFigure(ABC):
         tracks : sequence of (str, History)
             Letter ("A" to "E") and tables of each run.
         """
-        self.tracks = list(tracks)
+        self.tracks, self._settled = list(tracks), False
         fresh = [letter for letter, _ in tracks if letter not in self._letters]
         for letter in fresh:
             self._letters.append(letter)
@@ -118,6 +119,13 @@ class LiveFigure(ABC):
             self.source.stream(self.plot.as_columns(fresh))
         self._refresh()
         return True
+
+    def settle(self) -> None:
+        """Take no more room than what is shown needs: nothing moves any more."""
+        if not self._settled:
+            self._settled = True
+            self._prepare()
+            self._refresh()
 
     def clear(self) -> None:
         """Show nothing but the invitation."""
@@ -223,10 +231,16 @@ class LiveFigure(ABC):
     def _never_visible(self) -> Sequence[Any]:
         return ()
 
-    def _set_height(self, height: int) -> None:
-        """Make the figure as high as what it shows; all of the page is laid out for it."""
+    def _set_height(self, wanted: int) -> int:
+        """Make the figure as high as what it shows, and return its height in pixels.
+
+        All of the page is laid out for another height, which takes a browser as long as several
+        epochs of a run: until the figure settles it may grow and does not shrink.
+        """
+        height = wanted if self._settled else max(wanted, self.canvas.height)
         self.figure.height = height
         self.canvas.height = height
+        return height
 
     def _aim(self, axis: str, start: float, end: float) -> None:
         """Move a range, unless the reader has zoomed or panned away from where it was aimed."""

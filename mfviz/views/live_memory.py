@@ -155,20 +155,19 @@ class LiveMemory(LiveFigure):
         stacks = segments(shown)
         rises = [h.rss_rise_bytes for _, h in shown]
         names = [(letter, h.title or h.solver) for letter, h in shown]
-        state = (stacks, rises, names, self.theme, self._frame_size())
+        state = (stacks, rises, names, self.theme, self._frame_size(), self._settled)
         if state != self._told:
             self._told = state
             width = max((s.end for s in stacks), default=1.0)
             width = max([width, *(r for r in rises if r <= 1.5 * width)]) * 1.02
             rows = {letter: at * ROW for at, (letter, _) in enumerate(shown)}
-            height = max(len(self.tracks), 1) * ROW
+            height = self._set_height(max(len(self.tracks), 1) * ROW)
             self._aim("x", 0.0, width)
             self._aim("y", height, 0.0)
             for renderer, measured in zip(self._bars, (True, False), strict=True):
                 renderer.data_source.data = self._bar_columns(stacks, rows, measured)
             self._write_words(shown, stacks, rows, width)
             self._names.write({k: (name, rows[k] + 9.0) for k, name in names}, height, self.theme)
-            self._set_height(height)
         self._write_samples(shown)
 
     def _bar_columns(

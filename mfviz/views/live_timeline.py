@@ -305,8 +305,9 @@ class LiveTimeline(LiveFigure):
     def _lay_out(self, shown: list[tuple[str, History]]) -> None:
         """Give each run its rows, and the figure its height; both seldom change."""
         lanes = [(letter, h.title or h.solver, tuple(h.lanes)) for letter, h in shown]
-        if (lanes, self.theme) != self._laid_out:
-            self._laid_out = (lanes, self.theme)
+        layout = (lanes, self.theme, self._settled)
+        if layout != self._laid_out:
+            self._laid_out = layout
             count = sum(len(h.lanes) for _, h in shown)
             self._lane_px = max(min(LANE, MOST_PX / max(count, 1)), 4.0)
             row, ticks, runs = 0.0, {}, {}
@@ -325,10 +326,10 @@ class LiveTimeline(LiveFigure):
                 axis.ticker.ticks = list(ticks)
             self.figure.yaxis[0].major_label_overrides = ticks
             # without lanes it stays as high as it was: others are about to come
-            height = round(row * self._lane_px) + 1 + FOOT if shown else self.canvas.height
-            self._aim("y", row + 1.0 / self._lane_px, 0.0)
+            wanted = round(row * self._lane_px) + 1 + FOOT if shown else self.canvas.height
+            height = self._set_height(wanted)
+            self._aim("y", (height - FOOT) / self._lane_px, 0.0)
             self._names.write(runs, height, self.theme)
-            self._set_height(height)
             place_tools(self.figure, self.theme, height - FOOT)  # clear of the lanes
 
     def _tell_idleness(self, shown: list[tuple[str, History]]) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import panel as pn
 import panel_material_ui as pmui
 from bokeh.themes import Theme
+from panel.util import edit_readonly
 
 from mfviz.plots.style import THEMES
 from mfviz.views.appbar import AppBar
@@ -216,6 +217,11 @@ def build(host: Host, defaults: Mapping[str, Any] | None = None) -> Any:
         raw_css=[variables(*(":root" if t == view.theme else ".other" for t in THEMES)),
                  sheet("document")],
     )  # fmt: skip
+
+    with edit_readonly(page):
+        page.busy = (
+            False  # nothing shows it, and to tell it Panel walks the whole page at each click
+        )
 
     def toggle_theme() -> None:
         with host.hold():

@@ -1,7 +1,7 @@
 """A session: one page's runs, what it shows of them, and what its buttons do.
 
 All state of the transport is here and nothing of any widget. The session is driven by a ticker of
-its host, up to twenty times a second while something moves and not at all otherwise: it pulls from
+its host, many times a second while something moves and not at all otherwise: it pulls from
 the logs, feeds the figures and tells its watchers what to repaint.
 
 The view is *attached* while it follows the end of the logs, as in a live run. A replay, or a drag
@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import Any
 
 from mfviz.errors import MfvizError
 from mfviz.views.beat import Beat
 from mfviz.views.desk import Desk
+from mfviz.views.drawing import Drawing
 from mfviz.views.host import Host
 from mfviz.views.launch import launch
 from mfviz.views.ownership import Owners, owners
@@ -25,9 +25,8 @@ from mfviz.views.settings import Key
 from mfviz.views.tracks import LETTERS, Recorded, Track, make_room, next_stop
 from mfviz.views.watchers import Watchers
 
-__all__ = ["PACES", "TICK_S", "Session"]
+__all__ = ["PACES", "Session"]
 
-TICK_S = 0.05
 PACES = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, math.inf)  # epochs a second
 DEFAULT_PACE = 5.0
 DOUBLE_CLICK_S = 0.4  # a second press of Run within this is part of the first one
@@ -61,9 +60,10 @@ class Session:
         Epochs a second, of live runs and of replays; :meth:`set_pace` sets it.
     message : str
         A sentence about the last thing that went wrong, or nothing.
-    figures : list of LiveFigure
+    drawing : Drawing
+        The figures.
     whole : bool
-        Whether all may change: while a browser sets the page up, only the figures do.
+        Whether all may change: while a browser sets the page up, widgets of React would miss it.
     beat : Beat or None
         Tells whether the browser has painted what it was sent; nothing is drawn before.
     """
@@ -83,14 +83,13 @@ class Session:
         self.chosen: set[str] = set()
         self.attached, self.playing, self.waiting_to_run = True, False, False
         self.position, self.pace, self.unit, self.message = 0.0, DEFAULT_PACE, "epoch", ""
-        self.figures: list[Any] = []
-        self._due: dict[int, float] = {}  # figure by its place -> when it is drawn again
+        self.drawing = Drawing(host)
         self.beat: Beat | None = None
         self._watchers = Watchers()
         self._signature: tuple[Any, ...] = ()
-        self._redraw, self._awake, self.whole = False, False, True
+        self._awake, self.whole = False, True
         self._last_tick, self._last_run = host.now, -math.inf
-        self.ticker = host.every(TICK_S, self.tick)
+        self.ticker = host.every(host.tick_s, self.tick)
         host.on_close(self.close)
         desk.watchers.append(self.poke)
         desk.listeners.append(self.change)
@@ -221,7 +220,7 @@ class Session:
             return
         if self.live and epoch >= self.end:
             self.attached = True
-            self._redraw = True
+            self.drawing.anew()
         else:
             self.playing = False
             self._detach()
@@ -246,7 +245,7 @@ class Session:
     def choose(self, letters: Iterable[str]) -> None:
         """Show these earlier runs beside A and B."""
         self.chosen = set(letters)
-        self._redraw = True
+        self.drawing.anew()
         self._go()
 
     def fail(self, sentence: str) -> None:
@@ -273,7 +272,7 @@ class Session:
         for track in self.tracks:
             track.show(self.position)
         self.position = min(self.position, self.end)
-        self._redraw = True
+        self.drawing.anew()
         self._draw()
         self._go()
 
@@ -283,9 +282,9 @@ class Session:
 
     # --- the ticker -------------------------------------------------------------------------
 
-    def watch(self, callback: Callable[[], None], period: float) -> None:
+    def watch(self, callback: Callable[[], None], period: float, *, early: bool = False) -> None:
         """Have ``callback`` called after changes, at most each ``period`` seconds."""
-        self._watchers.add(self.host.guard(callback), period)
+        self._watchers.add(self.host.guard(callback), period, early=early)
 
     def paint(self) -> None:
         """Repaint everything now; the page is right before it is first shown."""
@@ -312,10 +311,11 @@ class Session:
             self._draw()
             signature = self._state()
             changed, self._signature = signature != self._signature, signature
-            if self.whole and (changed or self._busy()):
-                self._watchers.call(now, all_of_them=changed)
-        if not self._busy() and not changed:
-            self.ticker.stop()
+            if changed or self._busy():
+                self._watchers.call(now, all_of_them=changed, whole=self.whole)
+            if not self._busy() and not changed:
+                self.drawing.settle()
+                self.ticker.stop()
 
     def close(self) -> None:
         """The page is gone: leave the runs to whoever reopens it, for a while."""
@@ -334,18 +334,13 @@ class Session:
             return
         self.position = min(self.position + elapsed * self.pace, self.end)
         for track in self.pair:
-            self._redraw |= track.show(self.position)
+            if track.show(self.position):
+                self.drawing.anew()
         if self.position >= self.end:
             self.playing = False
 
     def _draw(self) -> None:
-        redraw, self._redraw = self._redraw, False
-        pairs = [(track.letter, track.history) for track in self.shown]
-        now, at_once = self.host.now, redraw or not self._busy()
-        for at, figure in enumerate(self.figures):
-            if at_once or now >= self._due.get(at, 0.0):
-                self._due[at] = now + figure.period
-                self.host.guard(partial(figure.show, pairs) if redraw else figure.update)()
+        self.drawing.draw(self.shown, busy=self._busy())
 
     def _busy(self) -> bool:
         """Whether there will be something to do at the next tick."""
@@ -369,7 +364,8 @@ class Session:
         fresh = [Track.of_run(*each) for each in zip(LETTERS, runs, sizes, strict=False)]
         self.tracks = [*fresh, *kept]
         self.chosen &= {track.letter for track in kept}
-        self.attached, self.playing, self._redraw = True, False, True
+        self.attached, self.playing = True, False
+        self.drawing.begin(fresh)
         self.owners.register(runs, id(self))
         self._go()
 
@@ -381,7 +377,8 @@ class Session:
     def _seek(self, epoch: float) -> None:
         self.position = min(max(epoch, 0.0), self.end)
         for track in self.pair:
-            self._redraw |= track.show(self.position)
+            if track.show(self.position):
+                self.drawing.anew()
 
     def _each(self, act: Callable[[Any], None]) -> None:
         for track in self.pair:

@@ -314,7 +314,7 @@ class Settings:
     def _field(self, key: Key) -> Field:
         declared = self._parameter(key)
         slot, name = key
-        label, unit = LABELS.get(name, (str(declared.label), ""))
+        label, unit = LABELS.get(name) or (str(declared.label), "")  # Param is slow to tell one
         concerned = [s for s in self.slots if self._concerns(s, name)]
         own = slot if slot != "both" else concerned[0] if len(concerned) == 1 else ""
         cls = self.solver_class(own or "A")

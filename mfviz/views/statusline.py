@@ -40,11 +40,12 @@ class StatusLine:
         self.fix.on_click(lambda event: session.host.later(self._apply))
         self._fix: tuple[str, str] = ("", "")
         self.view = box(pn.Row, self.text.pane, self.fix, parts=("gap",))
-        session.watch(self.refresh, 1.0)
+        session.watch(self.refresh, 1.0, early=True)
+        session.watch(self.suggest, 1.0)
         self.refresh()
 
     def refresh(self) -> None:
-        """Bring pill, sentence and suggestion up to date."""
+        """Bring pill and sentence up to date."""
         state, words = self._words()
         notices = " ".join(self.session.desk.notices)
         note = f'<div class="notice">{escape(notices)}</div>' if notices else ""
@@ -52,7 +53,6 @@ class StatusLine:
             f'<div class="status" role="status" aria-live="polite">{pill(state, large=True)}'
             f"<div><p>{words}</p>{note}</div></div>"
         )
-        self._suggest()
 
     def _words(self) -> tuple[str, str]:
         session = self.session
@@ -67,7 +67,8 @@ class StatusLine:
             words = f"<span class='quiet'>Recorded run.</span> {words}"
         return page_state(pair), words
 
-    def _suggest(self) -> None:
+    def suggest(self) -> None:
+        """Offer the setting that would mend a diverged run."""
         found = next(
             ((t.letter, t.fix) for t in self.session.pair if t.status == "diverged" and t.fix),
             ("", ""),

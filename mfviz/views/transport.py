@@ -60,16 +60,32 @@ class Transport:
             align="center",
             size="small", stylesheets=[sheet("unit")],
         )  # fmt: skip
-        self.place = Html("", "words")
+        self.position = Html("", "words")
         self.scrubber = Scrubber(lambda epoch: host.later(lambda: session.seek(epoch)))
         self.speed.param.watch(self._speed_moved, "value")
         self.unit.param.watch(lambda event: setattr(session, "unit", event.new), "value")
         self.view = self._layout()
         session.watch(self.refresh, 0.2)
+        session.watch(self.place, 0.2, early=True)
         self.refresh()
+        self.place()
+
+    def place(self) -> None:
+        """Bring the scrubber and what stands over it up to date with the session."""
+        session = self.session
+        self.scrubber.param.update(
+            value=float(session.place),
+            end=max(session.total, 1),
+            ticks=self._ticks(),
+            marks=self._marks(),
+            text=self._position(),
+            disabled=not session.tracks,
+        )
+        words = f'<div class="two">{self._position()}<span>{self._note()}</span></div>'
+        self.position.set(words)
 
     def refresh(self) -> None:
-        """Bring every part up to date with the session."""
+        """Bring buttons and pace up to date with the session."""
         session = self.session
         moving = session.moving
         self._quiet = True
@@ -81,14 +97,6 @@ class Transport:
             for button in (self.reset, self.toggle, self.step):
                 button.disabled = nothing
             self.previous.disabled = nothing or session.place <= 0
-            self.scrubber.param.update(
-                value=float(session.place),
-                end=max(session.total, 1),
-                ticks=self._ticks(),
-                marks=self._marks(),
-                text=self._position(),
-                disabled=nothing,
-            )
             self.speed.param.update(
                 value=PACES.index(session.pace) if session.pace in PACES else self.speed.value,
                 value_label=speed(session.pace),
@@ -98,7 +106,6 @@ class Transport:
             self._quiet = False
         exact = "" if math.isinf(session.pace) else f" · {speed(session.pace)}"
         self.words.set(f'<div class="speed"><b>{_times(session.pace)}</b>{exact}</div>')
-        self.place.set(f'<div class="two">{self._position()}<span>{self._note()}</span></div>')
 
     def _layout(self) -> Any:
         buttons = box(
@@ -109,7 +116,7 @@ class Transport:
             pn.Column, self.words.pane, self.speed, sizing_mode="fixed", width=150, height=44,
             align="center",
         )  # fmt: skip
-        scrub = box(pn.Column, self.place.pane, self.scrubber, align="center", height=48)
+        scrub = box(pn.Column, self.position.pane, self.scrubber, align="center", height=48)
         return box(pn.Row, buttons, pace, self.unit, scrub, parts=("transport",), height=64)
 
     def _position(self) -> str:

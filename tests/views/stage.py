@@ -88,9 +88,17 @@ class FakeFigure:
         self.shown: list[list[str]] = []
         self.updates = 0
 
+    @property
+    def drawn(self) -> int:
+        """How often it was drawn, anew or not."""
+        return len(self.shown) + self.updates
+
     def show(self, tracks: Sequence[Any]) -> None:
         """Note the letters."""
         self.shown.append([letter for letter, _ in tracks])
+
+    def settle(self) -> None:
+        """Nothing waits here."""
 
     def update(self) -> bool:
         """Count."""
@@ -157,7 +165,7 @@ class Stage:
         self.epochs = epochs
         self.session = Session(self.host, self.desk, launcher=self._launch, register=self.owners)
         self.figure = FakeFigure()
-        self.session.figures = [self.figure]
+        self.session.drawing.figures = [self.figure]
         if awake:
             self.session.wake()
         self.host.advance(0.5)

@@ -269,19 +269,45 @@ def test_nothing_is_sent_before_the_browser_has_painted_what_it_has():
     a.play(1)
     stage.host.advance(0.3)
     assert beat.sent == 1
-    updates = stage.figure.updates
+    drawn = stage.figure.drawn
     a.play(2)
     stage.host.advance(1.0)
-    assert stage.figure.updates == updates, "the browser still owes an answer"
+    assert stage.figure.drawn == drawn, "the browser still owes an answer"
     beat._model.tags = [1]  # it took a second
-    stage.host.advance(0.2)
-    assert beat.sent == 1, "nor does it paint all of the time"
-    stage.host.advance(0.8)
-    assert beat.sent == 2
-    assert stage.figure.updates == updates + 1, "all that came meanwhile, at once"
+    stage.host.advance(0.1)
+    assert beat.sent == 2, "one long painting does not delay the next as long again"
+    assert stage.figure.drawn == drawn + 1, "all that came meanwhile, at once"
     a.play(1)
     stage.host.advance(2 * PATIENCE_S)
     assert beat.sent > 2, "a browser that never answers still gets news"
+
+
+def test_a_browser_that_paints_all_of_the_time_gets_a_rest():
+    now = 0.0
+    beat = Beat(figure(), lambda: now)
+    assert beat.ask(10.0)
+    now = 10.04
+    beat._model.tags = [1]  # it took 40 ms
+    assert not beat.ask(10.05)
+    assert beat.ask(10.06)
+
+
+def test_a_fresh_run_is_drawn_once_it_has_something_to_show_or_a_little_later():
+    stage = Stage(compare="")
+    (first,) = stage.run()[:1]
+    first.play(1)
+    stage.host.advance(0.1)
+    assert stage.figure.shown[-1] == ["A"]
+    drawn = len(stage.figure.shown)
+    (second,) = stage.run()[:1]
+    stage.host.advance(0.1)
+    assert len(stage.figure.shown) == drawn, "axes that vanish and return are laid out twice"
+    second.play(1)
+    stage.host.advance(0.1)
+    assert len(stage.figure.shown) == drawn + 1
+    stage.run()
+    stage.host.advance(1.0)
+    assert len(stage.figure.shown) == drawn + 2, "a slow start is shown as one"
 
 
 def test_figures_move_before_the_rest_of_the_page_is_set_up():
