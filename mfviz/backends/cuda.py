@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -147,16 +147,11 @@ class CudaDriver:
 
     def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Any:
         """Allocate on the device; MemoryError if there is no room."""
-        try:
-            return cuda.device_array(shape, np.dtype(dtype))
-        except cuda.cudadrv.driver.CudaAPIError as error:
-            if "OUT_OF_MEMORY" in str(error):
-                raise MemoryError(str(error)) from None
-            raise
+        return _allocate(lambda: cuda.device_array(shape, np.dtype(dtype)))
 
     def pinned(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-        """Allocate host memory that the device copies from by itself."""
-        array: npt.NDArray[Any] = cuda.pinned_array(shape, np.dtype(dtype))
+        """Allocate host memory that the device copies from; MemoryError if there is no room."""
+        array: npt.NDArray[Any] = _allocate(lambda: cuda.pinned_array(shape, np.dtype(dtype)))
         return array
 
     def upload(self, target: Any, source: npt.NDArray[Any], stream: Any) -> None:
@@ -210,6 +205,16 @@ class CudaDriver:
             cuda.close()  # the context is beyond use: the next run gets a fresh one
 
 
+def _allocate(take: Callable[[], Any]) -> Any:
+    """Allocate, with the error of Python where there is no room."""
+    try:
+        return take()
+    except cuda.cudadrv.driver.CudaAPIError as error:
+        if "OUT_OF_MEMORY" in str(error):
+            raise MemoryError(str(error)) from None
+        raise
+
+
 def _compile_errors() -> tuple[type[Exception], ...]:
     """The errors of Numba's compiler and of the tools behind it."""
     from numba.core.errors import NumbaError
@@ -257,6 +262,10 @@ class SimulatedDriver(CudaDriver):
     def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Any:
         """Allocate."""
         return cuda.device_array(shape, np.dtype(dtype))
+
+    def pinned(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        """Allocate."""
+        return np.zeros(shape, np.dtype(dtype))
 
     def launch(
         self, kernel: str, width: int, blocks: int, threads: int, stream: Any, args: Sequence[Any]

@@ -138,9 +138,12 @@ class Device:
         As "NVIDIA H200" and "cuda:0".
     clock : str
         Of the spans.
+    lost : bool
+        Whether it has failed: nothing can be had from it any more.
     """
 
     def __init__(self, driver: Driver, ledger: Ledger, streams: int) -> None:
+        self.lost = False
         self.driver, self.ledger = driver, ledger
         self.name, self.place, self.clock = driver.name, driver.place, driver.clock
         self._streams = [driver.stream() for _ in range(streams)]
@@ -182,8 +185,13 @@ class Device:
     def pinned(
         self, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike, *, part: str
     ) -> npt.NDArray[Any]:
-        """Allocate pinned memory on the host under a name."""
-        array = self.driver.pinned(shape, dtype)
+        """Allocate pinned memory on the host under a name; DeviceError if there is no room."""
+        try:
+            array = self.driver.pinned(shape, dtype)
+        except MemoryError:
+            raise DeviceError(
+                f"{name} cannot be pinned: the system gives no more such memory. Set pinned=false."
+            ) from None
         self.ledger.register(name, array.nbytes, part=part)
         return array
 
@@ -226,6 +234,7 @@ class Device:
         except (DeviceError, GeneratorExit):
             raise
         except Exception as error:
+            self.lost = True
             raise DeviceError(
                 f"{self.name} failed in the middle of a run ({type(error).__name__}: {error}). "
                 "What was learnt up to the last evaluation is kept; run again, and if it fails "

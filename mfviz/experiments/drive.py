@@ -26,6 +26,7 @@ from mfviz.telemetry.events import (
     EpochEnded,
     Evaluated,
     Freed,
+    MemorySampled,
     Noticed,
     ParamChanged,
     Span,
@@ -229,6 +230,11 @@ class Drive:
             updates=self.run.updates,
             solve_s=self.watch.seconds("solve"),
         )
+        device = self.context.device
+        if device is not None:
+            free, total = device.driver.memory()
+            used = {"used_bytes": total - free, "total_bytes": total}
+            self.log.append(MemorySampled, place=device.place, **used)
         every = self.run.evaluate_every
         if every and checkpoint.epoch % every == 0:
             self._evaluate()

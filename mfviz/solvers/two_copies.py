@@ -217,7 +217,9 @@ class OnDevice:
         return launch
 
     def refresh(self) -> None:
-        """Copy the factors to the host."""
+        """Copy the factors to the host; from a device that has failed nothing comes."""
+        if self.device.lost:
+            return
         factors, download = self.factors, self.device.driver.download
         for A, X in ((factors.P, self._X[USERS]), (factors.Q, self._X[ITEMS])):
             if A.shape[1] == self.width:
