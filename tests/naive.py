@@ -11,6 +11,7 @@ import numpy as np
 from tests.naive_als import als, als_gradient, als_objective
 from tests.naive_ccd import ccd, ccdpp
 from tests.naive_descent import asgd, averaged, minibatch, preconditioned
+from tests.naive_gpu import chunks
 from tests.naive_strips import strip_items, strip_ranges, strip_runs, strip_sgd
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "averaged",
     "ccd",
     "ccdpp",
+    "chunks",
     "dsgd",
     "dsgd_order",
     "fpsgd",

@@ -28,7 +28,7 @@ from mfviz.solvers.stochastic import (
 from mfviz.telemetry.events import BlockTaken
 from mfviz.telemetry.memory import MemoryModel, MemoryPart
 
-__all__ = ["FPSGD"]
+__all__ = ["FPSGD", "deviation"]
 
 
 class FPSGD(Solver):
@@ -132,9 +132,7 @@ class FPSGD(Solver):
         """Train; see :meth:`mfviz.solvers.base.Solver.iterate`."""
         init_rng, layout_rng, order_rng = context.rng.spawn(3)
         context.names = NAMES
-        factors = make_factors(
-            self, problem, context, init_rng, scale=_deviation(problem, context)
-        )
+        factors = make_factors(self, problem, context, init_rng, scale=deviation(problem, context))
         blocks = _Blocks(self, problem, context, factors, layout_rng, draw_seed(order_rng))
         yield Checkpoint("epoch", 0, 0)
 
@@ -242,10 +240,16 @@ class _Blocks:
         )
 
 
-def _deviation(problem: Problem, context: Context) -> float:
+def deviation(problem: Problem, context: Context) -> float:
     """Return the standard deviation of the ratings; 1 for ratings that are all alike.
 
     LIBMF takes 1e-4 there, which makes ratings of 3 into 30 000 and diverges.
+
+    Parameters
+    ----------
+    problem : Problem
+    context : Context
+        Its crew adds up.
     """
     train, crew = problem.train, context.crew
     bounds = np.append(np.arange(0, train.nnz, 1 << 18), train.nnz)

@@ -207,6 +207,18 @@ def _hogwild(events: Sequence[Event], spans: Sequence[Span]) -> Iterator[str]:
         yield f"{len(waits)} wait(s), the first of {waits[0].lane} in epoch {waits[0].epoch}"
 
 
+def _chunks(events: Sequence[Event], spans: Sequence[Span]) -> Iterator[str]:
+    """Nobody waits within an epoch, whose visits are whole chunks."""
+    if not any(span.clock == "cuda-events" for span in spans):
+        yield from _hogwild(events, spans)
+    before = 0
+    for event in events:
+        if isinstance(event, EpochEnded):
+            if (event.updates - before) % 128:
+                yield f"epoch {event.epoch}: {event.updates - before} visits are no chunks of 128"
+            before = event.updates
+
+
 def _alternating(events: Sequence[Event], spans: Sequence[Span]) -> Iterator[str]:
     """Both sides never move at the same time: items follow when all users are done."""
     for epoch, own in _by_epoch(spans).items():
@@ -253,6 +265,7 @@ PROMISES: dict[str, Callable[[Sequence[Event], Sequence[Span]], Iterable[str]]] 
     "asgd": _alternating,
     "ccd": _alternating,
     "ccdpp": _featurewise,
+    "cumf_sgd": _chunks,
     "ds_sgd_c": _dual_streams,
     "ds_sgd_d": _dual_streams,
     "dsgd": _dsgd,

@@ -24,6 +24,8 @@ CASES: dict[str, dict[str, Any]] = {  # settings beside those that all have
     "msgd with biases": {"key": "msgd", "biases": True, "rank": 17},
     "ds_sgd_c": {"mode": "alternate"},
     "ds_sgd_d": {"mode": "alternate", "batch": 41, "biases": True},
+    "cumf_sgd": {"warps": 1, "workers": 1},
+    "cumf_sgd of three": {"key": "cumf_sgd", "warps": 3, "workers": 3, "rank": 20},
     "ds_sgd_d asynchronous": {"key": "ds_sgd_d", "batch": 41, "rank": 3},
 }
 BRISK = {"rank": 5, "epochs": 2, "workers": 2, "lr": 0.08, "init_scale": 0.3}
@@ -37,16 +39,16 @@ def problem() -> Problem:
     return split(ratings, holdout=0.0)
 
 
-def train(name: str, data: Problem, backend: str) -> tuple[Any, list[dict[str, Any]]]:
-    """Factors and spans of a case."""
+def train(name: str, data: Problem, backend: str) -> tuple[Any, list[dict[str, Any]], int]:
+    """Factors, spans and updates of a case."""
     chosen = {**BRISK, **CASES[name]}
     solver = registry()[chosen.pop("key", name)].make(**chosen)
     with Crew(solver.threads) as crew:
         context = make_context(solver, crew, backend=backend)
-        for _ in solver.iterate(data, context):
-            pass
+        for checkpoint in solver.iterate(data, context):
+            updates = checkpoint.updates
         context.refresh()
-        return context.factors, list(context.spans.drain(0, 1, context.names))
+        return context.factors, list(context.spans.drain(0, 1, context.names)), updates
 
 
 def main() -> None:
@@ -54,15 +56,15 @@ def main() -> None:
     sys.setswitchinterval(1e-5)  # the simulator's threads wait for each other all the time
     data, found = problem(), {}
     for name in CASES:
-        wanted, _ = train(name, data, "cpu")
-        factors, spans = train(name, data, "cuda")
+        wanted, _, updates = train(name, data, "cpu")
+        factors, spans, _ = train(name, data, "cuda")
         pairs = [(getattr(factors, a), getattr(wanted, a)) for a in ("P", "Q", "bu", "bi")]
         found[name] = {
             "distance": max(
                 float(np.linalg.norm(a - b) / np.linalg.norm(b)) for a, b in pairs if b.any()
             ),
             "ratings": sum(s["ratings"] for s in spans),
-            "nnz": data.train.nnz,
+            "wanted": updates,
             "lanes": sorted({s["lane"] for s in spans}),
             "clock": sorted({s["clock"] for s in spans}),
         }

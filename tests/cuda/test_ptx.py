@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from mfviz.kernels.cuda import rows, target
+from mfviz.kernels.cuda import chunks, rows, target
 from mfviz.kernels.cuda.target import KERNELS, cuda, lanes_of, ptx
 
 CAPABILITIES = [(7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 0)]
@@ -53,9 +53,11 @@ CASES = [(name, cc) for name in sorted(KERNELS) for cc in capabilities()]
 
 
 def test_kernels_are_registered() -> None:
-    assert "visit_rows" in KERNELS
+    assert {"visit_rows", "visit_chunks"} <= set(KERNELS)
     assert rows.width_of(1) == 8
     assert [lanes_of(width) for width in (8, 16, 40, 64, 128, 256)] == [2, 4, 16, 16, 32, 32]
+    halves = [lanes_of(width, chunks.HALVES) for width in (8, 40, 64, 128, 256)]
+    assert halves == [2, 8, 8, 16, 32]
 
 
 def test_grids_hold_every_row() -> None:
@@ -107,12 +109,21 @@ def test_assembles_within_its_registers(name: str, capability: tuple[int, int]) 
 
 
 def registers(cubin: bytes) -> int:
-    """Registers that the attribute EIATTR_REGCOUNT of a kernel tells, or 0 where it is not found.
+    """Most registers that an attribute EIATTR_REGCOUNT of a cubin tells.
 
-    ``04 2f 08 00`` begins it; the symbol's number and the count follow, 4 bytes each.
+    ``04 2f 08 00`` begins each; the symbol's number and the count follow, 4 bytes each.
     """
-    at = cubin.find(b"\x04\x2f\x08\x00")
-    return int.from_bytes(cubin[at + 8 : at + 12], "little") if at >= 0 else 0
+    found = re.finditer(re.escape(b"\x04\x2f\x08\x00"), cubin)
+    return max(int.from_bytes(cubin[at.start() + 8 : at.start() + 12], "little") for at in found)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("compiler")
+def test_halves_are_read_and_written_eight_at_a_time() -> None:
+    text = compiled("visit_chunks", 128, (9, 0), True)
+    assert text.count("ld.global.v4") == text.count("st.global.v4") == 2
+    assert "cvt.f32.f16" in text
+    assert "cvt.rn.f16.f32" in text or "cvt.rn.f16x2.f32" in text
 
 
 def test_a_kernel_that_cannot_compile_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

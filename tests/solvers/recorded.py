@@ -71,6 +71,7 @@ def train(
         context = make_context(solver, crew, ledger=ledger, emit=emit, start=start, chunk=chunk)
         for checkpoint in solver.iterate(problem, context):
             checkpoints.append(checkpoint)
+            context.refresh()
             held = ledger.by_part()
             if sum(held.values()) >= sum(high_water.values()):
                 high_water = held
@@ -81,6 +82,7 @@ def train(
                 spans += context.spans.drain(0, checkpoint.epoch, context.names)
             if at is not None:
                 at(checkpoint, context)
+        context.refresh()
         final = live(context)
     ledger.close()
     return Record(initial[0], final, checkpoints, spans, ledger, high_water, events)

@@ -111,6 +111,9 @@ def test_a_run_reports_one_update_a_rating_and_epoch(key: str) -> None:
         taken = [event.ratings for event in run.log.read()[0] if isinstance(event, BlockTaken)]
         assert history["updates"].iloc[-1] == sum(taken)
         assert len(taken) == 3 * run.solver.blocks_a_side**2
+    elif key == "cumf_sgd":  # as many chunks of 128 for each worker as the ratings need
+        size = 128 * run.solver.workers
+        assert history["updates"].iloc[-1] == 3 * size * -(-problem.train.nnz // size)
     else:
         assert history["updates"].tolist() == wanted.tolist()
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from mfviz.kernels.cuda.target import (
+    BLOCK,
     cuda,
     held_by_lane,
     kernel,
@@ -31,7 +32,7 @@ def width_of(rank: int) -> int:
     return -(-rank // EIGHT) * EIGHT
 
 
-def grid(rows: int, width: int, *, shuffle: bool, block: int = 128) -> tuple[int, int]:
+def grid(rows: int, width: int, *, shuffle: bool, each: int = 4) -> tuple[int, int]:
     """Return the numbers of blocks and of threads a block for so many rows.
 
     Parameters
@@ -39,11 +40,11 @@ def grid(rows: int, width: int, *, shuffle: bool, block: int = 128) -> tuple[int
     rows, width : int
     shuffle : bool
         The other form has one row a block.
-    block : int
-        Threads of a block of the shuffle form.
+    each : int
+        Numbers of a load, as for :func:`~mfviz.kernels.cuda.target.lanes_of`.
     """
-    lanes = lanes_of(width)
-    threads = block if shuffle else lanes
+    lanes = lanes_of(width, each)
+    threads = BLOCK if shuffle else lanes
     return max(1, -(-rows * lanes // threads)), threads
 
 

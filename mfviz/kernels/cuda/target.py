@@ -22,8 +22,8 @@ import numpy as np
 from numba import config, cuda, types
 
 __all__ = [
-    "BLOCK", "KERNELS", "SIMULATED", "Kernel", "cuda", "dispatcher", "held_by_lane", "installed",
-    "kernel", "lanes_of", "ptx", "row_sum", "row_tools", "types",
+    "BLOCK", "KERNELS", "SIMULATED", "Kernel", "cuda", "dispatcher", "half_tools", "held_by_lane",
+    "installed", "kernel", "lanes_of", "ptx", "row_sum", "row_tools", "types",
 ]  # fmt: skip
 
 SIMULATED = bool(config.ENABLE_CUDASIM)
@@ -114,10 +114,17 @@ def ptx(name: str, width: int, capability: tuple[int, int], *, shuffle: bool = T
     return str(text)
 
 
-def lanes_of(width: int) -> int:
-    """Threads that share a row: as many as 16-byte loads make one row, a power of two up to 32."""
+def lanes_of(width: int, each: int = 4) -> int:
+    """Threads that share a row: as many as 16-byte loads make one row, a power of two up to 32.
+
+    Parameters
+    ----------
+    width : int
+    each : int
+        Numbers of a load: 4 of single precision, 8 of half.
+    """
     lanes = 2
-    while lanes < WARP and 4 * lanes < width:
+    while lanes < WARP and each * lanes < width:
         lanes *= 2
     return lanes
 
@@ -128,15 +135,18 @@ if installed and not SIMULATED:
     from numba.cuda.extending import intrinsic
 
     _FLOAT4 = ir.VectorType(ir.FloatType(), 4)
+    _FLOAT8, _HALF8 = ir.VectorType(ir.FloatType(), 8), ir.VectorType(ir.HalfType(), 8)
     _INT32, _INT64 = ir.IntType(32), ir.IntType(64)
 
-    def _pointer(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        """Address of ``A[row, col]`` as that of four floats."""
+    def _pointer(
+        context: Any, builder: Any, signature: Any, args: Any, kind: Any = _FLOAT4, size: int = 4
+    ) -> Any:
+        """Address of ``A[row, col]`` as that of a vector, of numbers of ``size`` bytes."""
         matrix = context.make_array(signature.args[0])(context, builder, args[0])
         stride = cgutils.unpack_tuple(builder, matrix.strides, 2)[0]
-        inside = builder.mul(args[2], ir.Constant(_INT64, 4))
+        inside = builder.mul(args[2], ir.Constant(_INT64, size))
         offset = builder.add(builder.mul(args[1], stride), inside)
-        return cgutils.pointer_add(builder, matrix.data, offset, _FLOAT4.as_pointer())
+        return cgutils.pointer_add(builder, matrix.data, offset, kind.as_pointer())
 
     @intrinsic
     def load4(typingctx: Any, A: Any, row: Any, col: Any) -> Any:
@@ -162,6 +172,35 @@ if installed and not SIMULATED:
 
         return types.void(A, types.int64, types.int64, *[types.float32] * 4), codegen
 
+    @intrinsic
+    def load8(typingctx: Any, A: Any, row: Any, col: Any) -> Any:
+        """Load ``A[row, col:col + 8]`` of a float16 matrix in one instruction; col is 8 k."""
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            at = _pointer(context, builder, signature, args, _HALF8, 2)
+            wide = builder.fpext(builder.load(at, align=16), _FLOAT8)
+            parts = [builder.extract_element(wide, ir.Constant(_INT32, k)) for k in range(8)]
+            return context.make_tuple(builder, signature.return_type, parts)
+
+        return types.UniTuple(types.float32, 8)(A, types.int64, types.int64), codegen
+
+    @intrinsic
+    def store8(
+        typingctx: Any, A: Any, row: Any, col: Any, a: Any, b: Any, c: Any, d: Any, e: Any,
+        f: Any, g: Any, h: Any,
+    ) -> Any:  # fmt: skip
+        """Store eight numbers, rounded to float16, to ``A[row, col:col + 8]``; col is 8 k."""
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            wide = ir.Constant(_FLOAT8, ir.Undefined)
+            for k in range(8):
+                wide = builder.insert_element(wide, args[3 + k], ir.Constant(_INT32, k))
+            at = _pointer(context, builder, signature, args, _HALF8, 2)
+            builder.store(builder.fptrunc(wide, _HALF8), at, align=16)
+            return context.get_dummy_value()
+
+        return types.void(A, types.int64, types.int64, *[types.float32] * 8), codegen
+
     def inlined(function: Callable[..., Any]) -> Any:
         """Let kernels call a function; it is compiled into them."""
         return cuda.jit(device=True, inline="always")(function)
@@ -179,6 +218,15 @@ else:
     def store4(A: Any, row: Any, col: Any, a: Any, b: Any, c: Any, d: Any) -> None:
         """Write ``A[row, col:col + 4]``; the simulator's form."""
         A[row, col], A[row, col + 1], A[row, col + 2], A[row, col + 3] = a, b, c, d
+
+    def load8(A: Any, row: Any, col: Any) -> Any:
+        """Return ``A[row, col:col + 8]`` in float32; the simulator's form."""
+        return [np.float32(A[row, col + k]) for k in range(8)]
+
+    def store8(A: Any, row: Any, col: Any, *numbers: Any) -> None:
+        """Write eight numbers, rounded to float16; the simulator's form."""
+        for k in range(8):
+            A[row, col + k] = np.float16(numbers[k])
 
 
 def row_tools(width: int) -> tuple[Any, Any]:
@@ -216,25 +264,66 @@ def row_tools(width: int) -> tuple[Any, Any]:
     return inlined(load), inlined(store)
 
 
-def held_by_lane(width: int) -> int:
-    """Floats of a row that each of its lanes holds, a multiple of 4."""
-    return 4 * -(-width // (4 * lanes_of(width)))
+def half_tools(width: int) -> tuple[Any, Any]:
+    """Return the device functions that load and store a row of halves; see :func:`row_tools`.
+
+    Parameters
+    ----------
+    width : int
+
+    Returns
+    -------
+    load, store : callable
+        As of :func:`row_tools`, 8 numbers a load, in float32 between the two.
+    """
+    lanes = np.int64(lanes_of(width, 8))
+    loads = held_by_lane(width, 8) // 8
+    full = 8 * loads * lanes_of(width, 8) == width
+
+    def load(A, row, lane, x):
+        for v in range(loads):
+            c = 8 * (lane + v * lanes)
+            if full or c < width:
+                eight = load8(A, row, c)
+                for k in range(8):
+                    x[8 * v + k] = eight[k]
+            else:
+                for k in range(8):
+                    x[8 * v + k] = np.float32(0.0)
+
+    def store(A, row, lane, x):
+        for v in range(loads):
+            c, b = 8 * (lane + v * lanes), 8 * v
+            if full or c < width:
+                store8(
+                    A, row, c, x[b], x[b + 1], x[b + 2], x[b + 3], x[b + 4], x[b + 5], x[b + 6],
+                    x[b + 7],
+                )  # fmt: skip
+
+    return inlined(load), inlined(store)
 
 
-def row_sum(width: int, shuffle: bool) -> Any:
+def held_by_lane(width: int, each: int = 4) -> int:
+    """Numbers of a row that each of its lanes holds, a multiple of those of a load."""
+    return each * -(-width // (each * lanes_of(width, each)))
+
+
+def row_sum(width: int, shuffle: bool, each: int = 4) -> Any:
     """Return the device function that sums a number over the lanes of a row.
 
     Parameters
     ----------
     width : int
     shuffle : bool
+    each : int
+        As for :func:`lanes_of`.
 
     Returns
     -------
     callable
         ``total(value, lane, buffer)``: every lane gets the sum, all in the same order.
     """
-    lanes = np.int64(lanes_of(width))
+    lanes = np.int64(lanes_of(width, each))
     half = np.int64(lanes // 2)
 
     def by_shuffles(value, lane, buffer):
