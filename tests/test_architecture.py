@@ -46,7 +46,7 @@ BROUGHT_ALONG = {
     "webview": "pywebview",
 }
 # Plots make HoloViews elements, but know no page, no solver and no run.
-PLOTS_MAY_USE = {"telemetry", "theory", "plots", "errors", "resources"}
+PLOTS_MAY_USE = {"data", "telemetry", "theory", "plots", "errors", "resources"}
 
 
 def modules() -> list[Path]:

@@ -12,6 +12,7 @@ from mfviz.views.icons import button_icon
 from mfviz.views.keys import KEYS, Keys
 from mfviz.views.parts import Html, box, html
 from mfviz.views.session import Session
+from mfviz.views.tabs import Tabs
 from mfviz.views.theme import sheet
 
 __all__ = ["AppBar"]
@@ -22,8 +23,7 @@ BRAND = """
 <rect x="11" width="9" height="9" rx="1.5" fill="var(--mf-axis)"/>
 <rect y="11" width="9" height="9" rx="1.5" fill="var(--mf-axis)"/>
 <rect x="11" y="11" width="9" height="9" rx="1.5" fill="var(--mf-run-B)"/></svg>
-<h1>mfviz</h1><span>explorer</span>
-<div class="tabs"><span aria-current="page">Train</span></div></div>
+<h1>mfviz</h1><span>explorer</span></div>
 """
 DIALOG = {
     "& .MuiDialog-paper": {"backgroundImage": "none"},
@@ -35,6 +35,8 @@ ABOUT = """
 work: the error over time, what every worker does, and the memory that is held. Solver time and
 display speed are separate: the pace slows a run down so that you can watch it, outside the times
 that are measured. On opening, a recorded run plays; Run starts a live one.</p>
+<p><b>Data</b> shows the ratings that are chosen: who rates how much, which cells are filled, which
+values are given, and what is held out as a test.</p>
 """
 
 
@@ -55,6 +57,8 @@ class AppBar:
     ----------
     on_theme : callable
         Called when the theme is to change.
+    on_tab : callable
+        Called with the key of the tab that was chosen.
     """
 
     def __init__(
@@ -66,11 +70,16 @@ class AppBar:
     ) -> None:
         self.session, self._act, self._query = session, act, query
         self.on_theme: Callable[[], None] = lambda: None
+        self.on_tab: Callable[[str], None] = lambda key: None
 
         def later(act: Callable[[], None]) -> None:
             session.host.later(lambda: when_loaded(act))
 
         self.ready = Html("", "brand", sizing_mode="fixed", width=170, height=47)
+        self.tabs = Tabs(
+            lambda key: later(lambda: self.on_tab(key)), width=220, height=47,
+            sizing_mode="fixed",
+        )  # fmt: skip
         self.share = pmui.Button(
             label="Share", icon=button_icon("link"), variant="outlined", size="small",
             width=92, height=32, margin=0, align="center", stylesheets=[sheet("small")],
@@ -85,8 +94,9 @@ class AppBar:
         )  # fmt: skip
         spacer = pn.Spacer(sizing_mode="stretch_width", margin=0, height=1)
         self.view = box(
-            pn.Row, html(BRAND, "brand", sizing_mode="fixed", width=420, height=47), spacer,
-            self.ready.pane, self.share, self.theme, self.help, self.keys, self.dialog,
+            pn.Row, html(BRAND, "brand", sizing_mode="fixed", width=252, height=47),
+            self.tabs, spacer, self.ready.pane, self.share, self.theme, self.help, self.keys,
+            self.dialog,
             parts=("bar",), height=47,
         )  # fmt: skip
         session.watch(self.refresh, 0.5, early=True)
@@ -102,6 +112,10 @@ class AppBar:
     def set_theme(self, theme: str) -> None:
         """Show the icon of the other theme."""
         self.theme.icon = button_icon("sun" if theme == "dark" else "moon")
+
+    def show_tab(self, key: str) -> None:
+        """Mark the tab that is shown."""
+        self.tabs.active = key
 
     def _key(self, name: str) -> None:
         if name == "theme":

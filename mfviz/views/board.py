@@ -1,4 +1,4 @@
-"""The board: status line, the cards with their figures, and the table of runs."""
+"""The board: the cards with their figures, and the table of runs; and the status line above."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LEGEND = {
 
 
 class Board:
-    """The main area above the transport.
+    """The main area between status line and transport.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ class Board:
         )
         upper = box(pn.Row, rmse, side, parts=("upper",), sizing_mode="stretch_both")
         return box(
-            pn.Column, self.status.view, upper, timeline, self.runs.view,
+            pn.Column, upper, timeline, self.runs.view,
             parts=("scroll",), sizing_mode="stretch_both",
         )  # fmt: skip
 

@@ -73,7 +73,8 @@ def dress(figure: Any, theme: str) -> None:
         grid.update(grid_line_color=token["grid"], minor_grid_line_color=None)
     for grid in figure.xgrid:
         grid.update(grid_line_color=None, minor_grid_line_color=None)
-    place_tools(figure, theme)
+    if figure.toolbar_location is not None:
+        place_tools(figure, theme)
 
 
 def equip(figure: Any, sizing: str) -> None:

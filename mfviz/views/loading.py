@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from mfviz.data.portrait import Portrait, portrait
 from mfviz.data.problem import Problem, split
 from mfviz.errors import MfvizError
 
@@ -39,6 +40,18 @@ class Loaded:
     problem: Problem | None = None
     trouble: str = ""
     _proposals: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _portrait: Portrait | None = None
+
+    def look(self, done: Callable[[Portrait], None]) -> None:
+        """Have a portrait of the ratings made on another thread, once, and call ``done``."""
+
+        def work() -> None:
+            if self._portrait is None and self.problem is not None:
+                self._portrait = portrait(self.problem)
+            if self._portrait is not None:
+                done(self._portrait)
+
+        threading.Thread(target=work, name="mfviz-portrait", daemon=True).start()
 
     def proposal(self, solver: str) -> dict[str, Any]:
         """Settings that suit a solver on this problem."""

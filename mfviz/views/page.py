@@ -22,11 +22,13 @@ from mfviz.views.appbar import AppBar
 from mfviz.views.beat import Beat
 from mfviz.views.board import Board
 from mfviz.views.controls import Drawer
+from mfviz.views.data_view import DataView
 from mfviz.views.desk import Desk
 from mfviz.views.host import Host, ServerHost, here
 from mfviz.views.launch import from_disk, recordings
 from mfviz.views.parts import box
 from mfviz.views.session import PACES, Session
+from mfviz.views.tabs import TABS
 from mfviz.views.theme import material, sheet, variables
 from mfviz.views.transport import Transport
 
@@ -39,7 +41,7 @@ HEADER = {".MuiAppBar-root": {"bgcolor": "primary.contrastText", "color": "prima
 # A solver that comes back from a kernel waits for the page to give up the interpreter; by default
 # that takes 5 ms, as long as a whole epoch of a small set.
 SWITCH_S = 0.0002
-PAGE_NAMES = ("pace", "x", "logx", "logy", "theme", "step")
+PAGE_NAMES = ("pace", "x", "logx", "logy", "theme", "step", "tab")
 
 
 class View:
@@ -59,6 +61,10 @@ class View:
         The parts.
     theme : str
         "light" or "dark".
+    tab : str
+        Key of the tab that is shown.
+    on_tab : callable
+        Called with the key when another tab is shown.
     """
 
     def __init__(
@@ -72,6 +78,8 @@ class View:
         self.desk = session.desk if session else Desk(host, defaults, page_names=PAGE_NAMES)
         self.session = session or Session(host, self.desk)
         query = host.query
+        self._loaded = False
+        self._when_loaded: list[Callable[[], None]] = []
         self.theme = "dark" if query.get("theme") == "dark" else "light"
         self._take_page_settings(query)
         self.board = Board(self.session, self.theme, query)
@@ -80,12 +88,14 @@ class View:
         self.transport = Transport(self.session)
         self.session.watch(self.drawer.refresh, 1.0)
         self.session.watch(self._write_address, 1.0)
+        self.data: DataView | None = None  # made when it is first looked at
         self.main = box(
-            pn.Column, self.board.view, self.transport.view, parts=("main",),
-            sizing_mode="stretch_both",
+            pn.Column, self.board.status.view, self.board.view, self.transport.view,
+            parts=("main",), sizing_mode="stretch_both",
         )  # fmt: skip
-        self._loaded = False
-        self._when_loaded: list[Callable[[], None]] = []
+        self.tab = "train"
+        self.on_tab: Callable[[str], None] = lambda tab: None
+        self.when_loaded(lambda: self.show_tab(query.get("tab", "train")))
 
     def when_loaded(self, act: Callable[[], None]) -> None:
         """Do something now, or once the page is on the screen.
@@ -112,6 +122,21 @@ class View:
         """Show the page in light or dark."""
         self.theme = theme
         self.board.set_theme(theme)
+        if self.data is not None:
+            self.data.set_theme(theme)
+        self._write_address()
+
+    def show_tab(self, tab: str) -> None:
+        """Show another page below the app bar: "train" or "data"."""
+        if tab == self.tab or tab not in TABS:
+            return
+        self.tab = tab
+        if self.data is None:
+            self.data = DataView(self.session, self.theme)
+            self.main.insert(2, self.data.view)
+        self.board.view.visible = tab == "train"
+        self.data.view.visible = tab == "data"
+        self.on_tab(tab)
         self._write_address()
 
     def act(self, name: str) -> None:
@@ -136,6 +161,8 @@ class View:
             found["step"] = session.unit
         if self.theme == "dark":
             found["theme"] = "dark"
+        if self.tab != "train":
+            found["tab"] = self.tab
         ids = [track.run_id for track in session.pair if not track.demo and track.run_id]
         if ids:
             found["run"] = ",".join(ids)
@@ -233,6 +260,8 @@ def build(host: Host, defaults: Mapping[str, Any] | None = None) -> Any:
         view.session.beat = Beat(view.board.rmse.figure, lambda: host.now)
     bar.set_theme(view.theme)
     bar.on_theme = toggle_theme
+    bar.on_tab = view.show_tab
+    view.on_tab = bar.show_tab
     page.view = view
     view.open()
     return page

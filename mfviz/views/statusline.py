@@ -39,7 +39,7 @@ class StatusLine:
         )  # fmt: skip
         self.fix.on_click(lambda event: session.host.later(self._apply))
         self._fix: tuple[str, str] = ("", "")
-        self.view = box(pn.Row, self.text.pane, self.fix, parts=("gap",))
+        self.view = box(pn.Row, self.text.pane, self.fix, parts=("gap", "top"))
         session.watch(self.refresh, 1.0, early=True)
         session.watch(self.suggest, 1.0)
         self.refresh()

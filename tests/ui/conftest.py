@@ -127,9 +127,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
         yield url, runs
 
 
-@pytest.fixture
-def opener(chromium: Any, served: tuple[str, Path]) -> Iterator[Any]:
-    """Open pages, each in a context of its own; at the end nothing may have been wrong."""
+@contextmanager
+def opening(chromium: Any, served: tuple[str, Path]) -> Iterator[Any]:
+    """Give what opens pages, each in a context of its own; nothing may go wrong in any."""
     url, runs = served
     opened: list[tuple[Any, Desk]] = []
 
@@ -170,7 +170,14 @@ def opener(chromium: Any, served: tuple[str, Path]) -> Iterator[Any]:
 
 
 @pytest.fixture
-def desk(opener: Any) -> Desk:
-    """The page as it opens."""
-    made: Desk = opener()
-    return made
+def opener(chromium: Any, served: tuple[str, Path]) -> Iterator[Any]:
+    """Open pages, each in a context of its own; at the end nothing may have been wrong."""
+    with opening(chromium, served) as open_page:
+        yield open_page
+
+
+@pytest.fixture(scope="module")
+def desk(chromium: Any, served: tuple[str, Path]) -> Iterator[Desk]:
+    """The page as it opens, for tests that leave it as they found it."""
+    with opening(chromium, served) as open_page:
+        yield open_page()

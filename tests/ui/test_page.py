@@ -42,12 +42,6 @@ def test_something_moves_soon_after_opening(opener):
     assert "Recorded run." in desk.status
 
 
-def test_the_recorded_run_ends_with_a_finding_and_kernels_get_warm(desk):
-    desk.until("the replay has ended", lambda: "finished" in desk.status, seconds=30.0)
-    assert "leads" in desk.status
-    desk.page.get_by_text("live ready").wait_for(timeout=150_000)
-
-
 def test_names_that_others_rely_on(desk):
     for name in ("Run", "Pause", "Step", "Stop", "Reset"):
         desk.until(f"{name} is there", lambda name=name: desk.button(name).count() == 1)
@@ -62,6 +56,12 @@ def test_names_that_others_rely_on(desk):
         if not element.evaluate("e => (e.getAttribute('aria-label') || e.innerText || e.title)")
     ]
     assert unnamed == []
+
+
+def test_the_recorded_run_ends_with_a_finding_and_kernels_get_warm(desk):
+    desk.until("the replay has ended", lambda: "finished" in desk.status, seconds=30.0)
+    assert "leads" in desk.status
+    desk.page.get_by_text("live ready").wait_for(timeout=150_000)
 
 
 def test_fields_have_labels(desk):

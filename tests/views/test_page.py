@@ -57,6 +57,7 @@ def test_every_setting_is_in_the_address_and_comes_back(instant):
     view.session.set_pace(50.0)
     view.session.unit = "checkpoint"
     view.set_theme("dark")
+    view.show_tab("data")
     host.advance(2.0)
     written = host.query
     assert written["rank"] == "12"

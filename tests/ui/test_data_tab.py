@@ -1,0 +1,47 @@
+"""The Data tab in a real browser: by mouse, by keyboard, from the address, in both themes."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.ui
+
+FIGURES = """
+() => Bokeh.documents.flatMap((doc) => [...doc._all_models.values()])
+  .filter((model) => model.type === "Figure" && model.inner_width > 0)
+  .flatMap((model) => [...model.below, ...model.left].map((axis) => axis.axis_label))
+"""
+
+
+def labels(desk):
+    """Axis labels of the figures that the browser has drawn."""
+    return set(desk.page.evaluate(FIGURES))
+
+
+def test_the_ratings_are_shown_and_training_goes_on_behind_them(opener):
+    desk = opener({"data": "toy", "solver": "sgd", "compare": "none", "pace": 5, "epochs": 2000})
+    desk.ready()
+    run = desk.run()[0]
+    desk.page.get_by_role("tab", name="Data").click()
+    desk.page.get_by_text("share of the hottest item").wait_for(timeout=15_000)
+    wanted = {"rank", "rating", "item, by its ratings"}
+    desk.until("all three are drawn", lambda: wanted <= labels(desk))
+    assert desk.query["tab"] == "data"
+    before = len(desk.epochs())
+    desk.until("the run goes on", lambda: len(desk.epochs()) > before)
+    desk.choose("Data", "Synthetic 100K")
+    desk.page.get_by_text("943", exact=True).wait_for(timeout=30_000)
+    desk.button("Toggle theme").click()
+    desk.until("the address is dark", lambda: desk.query.get("theme") == "dark")
+    desk.page.get_by_role("tab", name="Data").press("ArrowLeft")
+    desk.page.get_by_text("A versus B").or_(desk.page.get_by_text("In numbers")).wait_for()
+    desk.until("the address follows", lambda: "tab" not in desk.query)
+    desk.button("Stop").click()
+    desk.until("it is stopped", lambda: desk.ended(run))
+
+
+def test_the_address_opens_it(opener):
+    desk = opener({"tab": "data"})
+    desk.page.get_by_text("share of the hottest item").wait_for(timeout=30_000)
+    chosen = desk.page.get_by_role("tab", selected=True)
+    assert chosen.inner_text() == "Data"
