@@ -13,11 +13,12 @@ DEV := $(VENV)/.dev-installed
 PIP := $(RUN) pip --disable-pip-version-check install -qq --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help explore test browser lint format bench warm clean
+.PHONY: help explore test test-ptx test-ptx12 browser lint format bench warm clean
 
 help:
 	@echo "make explore   serve the explorer on this machine (PORT=5006 to choose the port)"
 	@echo "make test      run all tests (ARGS='-k als' to choose; MFVIZ_DATA_DIR for real ratings)"
+	@echo "make test-ptx  compile every CUDA kernel for 7.5 to 12.0; no GPU needed (test-ptx12: 7.0 to 9.0)"
 	@echo "make lint      check style and types (make format to mend the style)"
 	@echo "make bench     measure the page, the solvers and the cost of watching on this machine"
 	@echo "make warm      compile the kernels once, ahead of the first run"
@@ -31,6 +32,18 @@ explore: $(BASE)
 test: $(DEV) browser
 	@$(RUN) pytest -n 2 -m "not ui" $(ARGS) || [ $$? -eq 5 ]
 	@$(RUN) pytest -m ui $(ARGS) || [ $$? -eq 5 ]
+
+# The CUDA wheels take 0.5 GB and exclude each other, so each kind has an environment of its own.
+test-ptx: WHEELS := 13
+test-ptx12: WHEELS := 12
+test-ptx test-ptx12: OTHER = .venv-cuda$(WHEELS)
+test-ptx test-ptx12:
+	@test -x $(OTHER)/bin/python || $(PYTHON) -m venv $(OTHER)
+	@$(OTHER)/bin/python -m pip --disable-pip-version-check install -qq \
+	  --constraint constraints.txt hatchling
+	@$(OTHER)/bin/python -m pip --disable-pip-version-check install -qq \
+	  --constraint constraints.txt --no-build-isolation --editable '.[dev,cuda$(WHEELS)]'
+	@$(OTHER)/bin/python -m pytest -n 2 tests/cuda tests/backends $(ARGS)
 
 browser: $(BASE)
 	@$(RUN) mfviz.browser || { \
@@ -59,7 +72,7 @@ warm: $(BASE)
 	@$(RUN) mfviz warm
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .bench
+	rm -rf $(VENV) .venv-cuda12 .venv-cuda13 build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .bench
 	find mfviz apps tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:

@@ -59,6 +59,8 @@ EXTRA: dict[str, dict[str, Any]] = {
     "dsgd": {"schedule": "exponential"},
     "msgd": {"biases": True},
 }
+# Workers that race for the rows of small data need a rate that bears it (0.25 diverged on toy).
+HIGHEST_LR = {"cumf_sgd": 0.1}
 
 BIASES = {"biases": True, "init": "normal", "init_scale": 0.1}
 
@@ -182,6 +184,8 @@ def propose(solver: str, data: Problem | Ratings) -> dict[str, Any]:
             known.settings.get(solver, known.settings[family]) if known else _rule(family, data)
         )
         chosen |= EXTRA.get(solver, {})
+        if solver in HIGHEST_LR:
+            chosen["lr"] = min(chosen["lr"], HIGHEST_LR[solver])
     return {name: value for name, value in chosen.items() if name in declared}
 
 

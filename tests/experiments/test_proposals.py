@@ -156,3 +156,8 @@ def test_the_goal_on_ml_1m(ml_1m: Ratings, key: str) -> None:
 def test_the_goal_on_ml_100k(u1: Problem, key: str, rank: int | None) -> None:
     settings = {"rank": rank} if rank else {}
     assert last_rmse(u1, key, seed=7, **settings) <= 0.930
+
+
+def test_racing_workers_get_a_rate_that_bears_it() -> None:
+    toy = generate(PRESETS["toy"])
+    assert propose("cumf_sgd", toy)["lr"] == 0.1 < propose("fpsgd", toy)["lr"]
