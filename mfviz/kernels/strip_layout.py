@@ -13,10 +13,15 @@ Knuth, The Art of Computer Programming 3, section 5.2, distribution counting.
 from __future__ import annotations
 
 import numba
+import numpy as np
 
 from mfviz.kernels import simd
 
-__all__ = ["count", "count_runs", "deal", "place"]
+__all__ = ["count", "count_runs", "deal", "neighbours", "place"]
+
+DEALS = 12  # neighbourhoods of a group, at least: then its rating mass is even
+OF_LINE = 16  # float32 numbers of a cache line
+WIDEST = 256  # items of a neighbourhood, at most
 
 _AHEAD = 16  # ratings whose counters are asked for before they are needed
 
@@ -34,14 +39,29 @@ def count(numbers, counts):
         counts[numbers[t]] += 1
 
 
-@numba.njit(nogil=True, cache=True)
-def deal(order, counts, loads, strips, strip_of_item):
+def neighbours(n, groups):
+    """Return how many items of consecutive numbers stay together when items are dealt.
+
+    Parameters
+    ----------
+    n, groups : int
+
+    Notes
+    -----
+    Biases of sixteen items share a cache line, and a core that reads a row fetches the rows after
+    it ahead of time. Where neighbours belong to different workers, each write then waits until
+    the other core has given the line back: two workers were as slow as one. Neighbourhoods are
+    therefore a multiple of sixteen, as long as there are enough of them to even the groups out.
+    """
+    size = min(n // (DEALS * groups), WIDEST)
+    return max(1, size - size % OF_LINE)
+
+
+def deal(counts, loads, strips, strip_of_item):
     """Deal items to groups of equal rating mass and equal size, and each group into strips.
 
     Parameters
     ----------
-    order : (n,) int64
-        Items by falling number of ratings.
     counts : (n,) int64
         Ratings of each item.
     loads : (groups,) int64, updated in place
@@ -54,24 +74,46 @@ def deal(order, counts, loads, strips, strip_of_item):
 
     Notes
     -----
-    Items are dealt one to each group at a time, the most popular of them to the group with the
-    least load: Graham's rule for groups of equal size.
+    Neighbourhoods of items (see :func:`neighbours`) are dealt one to each group at a time, the
+    most popular of them to the group with the least load: Graham's rule for groups of equal size.
     """
-    n, groups = order.shape[0], loads.shape[0]
-    rounds = -(-n // groups)
-    for start in range(0, n, groups):
-        strip, last = (start // groups) * strips // rounds, -1
-        before = loads.copy()
-        for t in range(start, min(start + groups, n)):
+    n, groups = len(counts), len(loads)
+    size = neighbours(n, groups)
+    group_of = np.zeros(-(-n // size), dtype=np.int64)
+    masses = np.add.reduceat(counts, np.arange(0, n, size))
+    _deal(np.argsort(-masses, kind="stable"), masses, loads, group_of)
+    groups_of_items = np.repeat(group_of, size)[:n]
+    _cut(np.argsort(-counts, kind="stable"), groups_of_items, groups, strips, strip_of_item)
+
+
+@numba.njit(nogil=True, cache=True)
+def _deal(order, masses, loads, group_of):
+    """Give each group one of every ``groups`` neighbourhoods, which come by falling mass."""
+    count, groups = order.shape[0], loads.shape[0]
+    for start in range(0, count, groups):
+        last, before = -1, loads.copy()
+        for t in range(start, min(start + groups, count)):
             # The next group by load as it was before this deal; ties go by number.
             best = -1
             for g in range(groups):
                 later = last < 0 or (before[g], g) > (before[last], last)
                 if later and (best < 0 or before[g] < before[best]):
                     best = g
-            strip_of_item[order[t]] = best * strips + strip
-            loads[best] += counts[order[t]]
+            group_of[order[t]] = best
+            loads[best] += masses[order[t]]
             last = best
+
+
+@numba.njit(nogil=True, cache=True)
+def _cut(order, group_of_item, groups, strips, strip_of_item):
+    """Cut each group into strips of equal size; its items come by falling number of ratings."""
+    sizes, seen = np.zeros(groups, np.int64), np.zeros(groups, np.int64)
+    for g in group_of_item:
+        sizes[g] += 1
+    for item in order:
+        g = group_of_item[item]
+        strip_of_item[item] = g * strips + seen[g] * strips // sizes[g]
+        seen[g] += 1
 
 
 @numba.njit(nogil=True, cache=True)

@@ -31,11 +31,11 @@ LEAST_RUN = 8  # ratings of a run, on average; below that, fewer strips than the
 class StripSGD(BiasedSolver):
     """SGD on strips of items that stay in cache, user by user, four ratings at a time.
 
-    Pseudo-code: *deal items to one group a worker, of equal rating mass, and cut each group into
-    strips of 1 MiB of Q; order the ratings by strip, then by user. Each epoch, for each of T
-    rounds: worker w takes its own users and group σ(w); for each strip, for each user: keep p in
-    registers; for every four of the user's ratings, compute the four errors from one p, update
-    the four rows of Q, then p; all wait.*
+    Pseudo-code: *deal neighbourhoods of items to one group a worker, of equal rating mass, and cut
+    each group into strips of 1 MiB of Q; order the ratings by strip, then by user. Each epoch, for
+    each of T rounds: worker w takes its own users and group σ(w); for each strip, for each user:
+    keep p in registers; for every four of the user's ratings, compute the four errors from one p,
+    update the four rows of Q, then p; all wait.*
 
     The orders of strips, of groups and of users are drawn anew each epoch, those of users sixteen
     neighbours at a time. The ratings of one user in one strip keep their order.
@@ -216,7 +216,7 @@ class _Rounds:
         ranges[:] = np.searchsorted(np.cumsum(of_user), np.arange(T + 1) * train.nnz / T)
         ranges[0], ranges[-1] = 0, m
         strip_of_item = ledger.empty("strip of items", n, np.int32)
-        deal(np.argsort(-of_item, kind="stable"), of_item, loads, each, strip_of_item)
+        deal(of_item, loads, each, strip_of_item)
         runs = ledger.empty("places of runs", each * T * m + 2, np.int64, fill=0)
         bounds = [(int(a), int(b)) for a, b in itertools.pairwise(ranges)]
         crew.run(lambda w: count_runs(train.u, train.i, strip_of_item, m, *bounds[w], runs))
