@@ -8,7 +8,7 @@ __all__ = ["strip_items", "strip_ranges", "strip_runs", "strip_sgd"]
 
 
 def strip_items(i, n, groups, strips):
-    """Strip of each item: neighbourhoods are dealt by popularity, least load first, then cut.
+    """Strip of each item: dealt to groups by popularity, the group with the least load first.
 
     Returns
     -------
@@ -16,20 +16,14 @@ def strip_items(i, n, groups, strips):
         ``group * strips + strip``.
     """
     counts = [list(i).count(item) for item in range(n)]
-    size = max(1, min(n // (12 * groups), 256) // 16 * 16)
-    homes = [range(first, min(first + size, n)) for first in range(0, n, size)]
-    homes.sort(key=lambda home: (-sum(counts[item] for item in home), home[0]))
-    members: list = [[] for _ in range(groups)]
-    loads = [0] * groups
-    for at in range(0, len(homes), groups):
+    order = sorted(range(n), key=lambda item: (-counts[item], item))
+    deals = [order[at : at + groups] for at in range(0, n, groups)]
+    loads, found = [0] * groups, [0] * n
+    for number, deal in enumerate(deals):
         free = sorted(range(groups), key=lambda g: (loads[g], g))
-        for group, home in zip(free, homes[at : at + groups], strict=False):
-            members[group] += home
-            loads[group] += sum(counts[item] for item in home)
-    found = [0] * n
-    for group, items in enumerate(members):
-        for rank, item in enumerate(sorted(items, key=lambda item: (-counts[item], item))):
-            found[item] = group * strips + rank * strips // len(items)
+        for group, item in zip(free, deal, strict=False):
+            found[item] = group * strips + number * strips // len(deals)
+            loads[group] += counts[item]
     return found
 
 
