@@ -10,7 +10,9 @@ because a barrier in Python costs a change of the GIL's owner.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import queue
 import threading
 from collections.abc import Callable
 
@@ -78,7 +80,7 @@ class Gate:
 
 
 class Crew:
-    """A fixed number of threads that run one task together, again and again.
+    """A fixed number of workers that do one task together, again and again.
 
     Parameters
     ----------
@@ -91,15 +93,22 @@ class Crew:
     -----
     ``run`` is a barrier; ``start`` and ``wait`` let the coordinator look on meanwhile. An
     exception in a worker is raised by ``wait`` once all have returned.
+
+    A crew of as many workers as there are cores gives each a core of its own. Threads that are
+    woken one after the other are otherwise often put on one core while another is idle, and tasks
+    of a few milliseconds are over before that is mended. A smaller crew is left to the system,
+    which knows what else runs.
     """
 
     def __init__(self, workers: int, name: str = "mfviz") -> None:
         self.workers = workers
         self._lock = threading.Condition()
-        self._task: Callable[[int], None] | None = None
-        self._round = 0
         self._busy = 0
         self._error: BaseException | None = None
+        self._tasks: list[queue.SimpleQueue[Callable[[int], None] | None]] = [
+            queue.SimpleQueue() for _ in range(workers)
+        ]
+        self._cores = _cores_of(workers)
         self._threads = [
             threading.Thread(target=self._work, args=(w,), name=f"{name}-W{w}", daemon=True)
             for w in range(workers)
@@ -117,9 +126,9 @@ class Crew:
         with self._lock:
             if self._busy:
                 raise RuntimeError("the crew is still at its last task; wait for it first")
-            self._task, self._busy, self._error = task, self.workers, None
-            self._round += 1
-            self._lock.notify_all()
+            self._busy, self._error = self.workers, None
+        for tasks in self._tasks:
+            tasks.put(task)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until all workers are done; False if ``timeout`` seconds passed before."""
@@ -140,9 +149,8 @@ class Crew:
         """End the threads; the crew must be idle or about to be."""
         with self._lock:
             self._lock.wait_for(lambda: self._busy == 0)
-            self._task = None
-            self._round += 1
-            self._lock.notify_all()
+        for tasks in self._tasks:
+            tasks.put(None)
         for thread in self._threads:
             thread.join()
 
@@ -153,13 +161,11 @@ class Crew:
         self.close()
 
     def _work(self, worker: int) -> None:
-        seen = 0
-        while True:
-            with self._lock:
-                self._lock.wait_for(lambda seen=seen: self._round != seen)  # type: ignore[misc]
-                seen, task = self._round, self._task
-            if task is None:
-                return
+        if self._cores:
+            # A core may be taken from the process meanwhile: then any other one will do.
+            with contextlib.suppress(OSError):
+                os.sched_setaffinity(0, {self._cores[worker]})
+        while (task := self._tasks[worker].get()) is not None:
             error: BaseException | None = None
             try:
                 task(worker)
@@ -170,3 +176,11 @@ class Crew:
                 self._busy -= 1
                 if self._busy == 0:
                     self._lock.notify_all()
+
+
+def _cores_of(workers: int) -> list[int]:
+    """Return a core for each worker; none where there are more cores, or fewer, than workers."""
+    if workers == 1 or not hasattr(os, "sched_setaffinity"):
+        return []
+    cores = sorted(os.sched_getaffinity(0))
+    return cores if len(cores) == workers else []

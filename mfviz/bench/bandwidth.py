@@ -1,4 +1,4 @@
-"""What memory gives: the yardstick beside which kernels are shown."""
+"""What memory and gathers give: the yardsticks beside which kernels are shown."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import time
 import numpy as np
 
 from mfviz.backends.host import Crew
-from mfviz.kernels.triad import triad
+from mfviz.kernels.triad import gathered_sum, triad
 
-__all__ = ["gigabytes_per_s"]
+__all__ = ["gathers_per_s", "gigabytes_per_s"]
 
 MIB_OF_ARRAY = 64  # three of them a worker are far more than any cache
 
@@ -40,3 +40,43 @@ def gigabytes_per_s(workers: int, *, mib: int = MIB_OF_ARRAY, repeat: int = 3) -
             crew.run(lambda w: triad(*arrays[w], np.float32(2.0)))
             best = min(best, time.perf_counter() - began)
     return arrays.nbytes / best / 1e9
+
+
+def gathers_per_s(
+    workers: int, lengths: tuple[int, int], *, count: int = 1 << 22, repeat: int = 3
+) -> float:
+    """Measure how fast all workers at once gather numbers from random places of vectors.
+
+    Parameters
+    ----------
+    workers : int
+    lengths : (int, int)
+        Numbers of two vectors, from which each worker gathers in turn: users and items.
+    count : int
+        Gathers of a worker from each of them.
+    repeat : int
+        Passes; the fastest counts.
+
+    Returns
+    -------
+    float
+        Numbers (float32) a second.
+    """
+    rng = np.random.default_rng(0)
+    jobs = [
+        (np.ones(length, np.float32), rng.integers(0, length, count, dtype=np.int32))
+        for length in lengths
+    ]
+    best = float("inf")
+
+    def task(worker: int) -> None:
+        for y, index in jobs:
+            gathered_sum(y, index)
+
+    with Crew(workers, "mfviz-gathers") as crew:
+        gathered_sum(*jobs[0])  # compiled before the clock runs
+        for _ in range(repeat):
+            began = time.perf_counter()
+            crew.run(task)
+            best = min(best, time.perf_counter() - began)
+    return workers * len(jobs) * count / best

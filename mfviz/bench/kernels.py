@@ -2,7 +2,8 @@
 
 A kernel is measured where it works: in an epoch of its solver, barriers and orders of visits
 included, evaluation and set-up left out. Bytes are those that the algorithm asks for (see
-:mod:`mfviz.theory.cost`), so a share above 1 says that caches serve a part of them.
+:mod:`mfviz.theory.cost`), so a share above 1 says that caches serve a part of them. Kernels that
+gather are shown beside a loop of gathers from vectors of the same lengths.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from mfviz.bench.bandwidth import MIB_OF_ARRAY, gigabytes_per_s
+from mfviz.bench.bandwidth import MIB_OF_ARRAY, gathers_per_s, gigabytes_per_s
 from mfviz.bench.solvers import once
 from mfviz.cli_common import seconds, table
 from mfviz.data.problem import Problem
@@ -62,13 +63,15 @@ def measure(
     Returns
     -------
     dict
-        ``on`` (what was measured), ``gigabytes_per_s`` (of memory, by number of workers) and
-        ``rows``, one a kernel and rank.
+        ``on`` (what was measured), ``gigabytes_per_s`` (of memory, by number of workers),
+        ``gathers_per_s`` (likewise) and ``rows``, one a kernel and rank.
     """
     keys = list(solvers) or [key for key, cls in registry().items() if "cpu" in cls.backends]
     cases = [(key, rank) for rank in ranks for key in keys]
     found: dict[tuple[str, int], list[dict[str, float]]] = {case: [] for case in cases}
     memory: dict[int, list[float]] = {}
+    gathers: dict[int, list[float]] = {}
+    lengths = (problem.n_users, problem.n_items)
     with progress_bar(repeat * len(cases), "kernels", unit="run") as bar:
         for _ in range(repeat):
             for key, rank in cases:
@@ -77,7 +80,11 @@ def measure(
                 bar.update()
             for count in {int(rows[-1]["workers"]) for rows in found.values()}:
                 memory.setdefault(count, []).append(gigabytes_per_s(count, mib=mib))
-    speeds = {count: statistics.median(values) for count, values in sorted(memory.items())}
+                gathers.setdefault(count, []).append(gathers_per_s(count, lengths))
+    speeds, gathering = (
+        {count: statistics.median(values) for count, values in sorted(measured.items())}
+        for measured in (memory, gathers)
+    )
     return {
         "on": {
             "data": problem.train.name,
@@ -87,7 +94,8 @@ def measure(
             "rounds": repeat,
         },
         "gigabytes_per_s": speeds,
-        "rows": [_row(problem, case, rows, speeds) for case, rows in found.items()],
+        "gathers_per_s": gathering,
+        "rows": [_row(problem, case, rows, speeds, gathering) for case, rows in found.items()],
     }
 
 
@@ -98,12 +106,20 @@ def tell(found: dict[str, Any]) -> str:
         f"{speed:.1f} GB/s with {count} worker(s)"
         for count, speed in found["gigabytes_per_s"].items()
     )
+    gathers = ", ".join(
+        f"{rate / 1e9:.2f} G/s with {count} worker(s)"
+        for count, rate in found["gathers_per_s"].items()
+    )
     head = (
         f"{on['data']}: {on['ratings']:,} training ratings, {on['rounds']} round(s) of "
         f"{on['epochs']} epochs\n"
-        f"memory (triad): {speeds}; bytes are those that the algorithm asks for"
+        f"memory (triad): {speeds}; bytes are those that the algorithm asks for\n"
+        f"gathers: {gathers}"
     )
-    names = ("kernel of", "rank", "workers", "an epoch", "Mu/s", "Gflop/s", "GB/s", "of memory's")
+    names = (
+        "kernel of", "rank", "workers", "an epoch", "Mu/s", "Gflop/s", "GB/s", "of memory's",
+        "of gathers'",
+    )  # fmt: skip
     rows = [
         (
             row["solver"],
@@ -114,6 +130,7 @@ def tell(found: dict[str, Any]) -> str:
             _number(row["gigaflops_per_s"], ".1f"),
             _number(row["gigabytes_per_s"], ".1f"),
             _number(row["share_of_bandwidth"], ".2f"),
+            _number(row["share_of_gathers"], ".2f"),
         )
         for row in found["rows"]
     ]
@@ -125,7 +142,11 @@ def _number(value: float, form: str) -> str:
 
 
 def _row(
-    problem: Problem, case: tuple[str, int], rows: list[dict[str, float]], speeds: dict[int, float]
+    problem: Problem,
+    case: tuple[str, int],
+    rows: list[dict[str, float]],
+    speeds: dict[int, float],
+    gathering: dict[int, float],
 ) -> dict[str, Any]:
     key, rank = case
     middle = {name: statistics.median(row[name] for row in rows) for name in rows[0]}
@@ -142,9 +163,12 @@ def _row(
     }
     cost = epoch_cost(FAMILIES[key], *shape) if key in FAMILIES else None
     rate = cost.bytes / epoch_s / 1e9 if cost else float("nan")
+    gathers = cost.gathers / epoch_s if cost and cost.gathers else float("nan")
     return {
         **found,
         "gigaflops_per_s": cost.flops / epoch_s / 1e9 if cost else float("nan"),
         "gigabytes_per_s": rate,
         "share_of_bandwidth": rate / speeds[workers],
+        "gathers_per_s": gathers,
+        "share_of_gathers": gathers / gathering[workers],
     }

@@ -33,6 +33,7 @@ OURS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("strip_sgd", {"biases": False}),
     ("fpsgd", {}),
     ("als", {}),
+    ("als", {"solve": "cg"}),
 )
 EPOCHS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20)  # where curves of peers are sampled
 MARGIN = 0.0005  # of the goal above the best RMSE of the reference

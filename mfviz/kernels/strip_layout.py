@@ -100,13 +100,15 @@ def count_runs(u, i, strip_of_item, m, low, high, runs):
 
 
 @numba.njit(nogil=True, cache=True)
-def place(u, i, r, strip_of_item, m, low, high, runs, to_i, to_r):
+def place(u, i, r, strip_of_item, place_of_item, m, low, high, runs, to_i, to_r):
     """Copy the ratings of users ``low`` to ``high`` to their places.
 
     Parameters
     ----------
     u, i, r, strip_of_item, m, low, high
         As in :func:`count_runs`.
+    place_of_item : (n,) int32
+        What is written in the place of an item's number.
     runs : (strips * m + 2,) int64, updated in place
         As :func:`count_runs` and the sum left it; then ``runs[key] : runs[key + 1]`` is the run.
     to_i, to_r : (nnz,) int32, float32, written
@@ -119,5 +121,5 @@ def place(u, i, r, strip_of_item, m, low, high, runs, to_i, to_r):
                 simd.prefetch_item(runs, strip_of_item[i[ahead]] * m + u[ahead] + 1)
             key = strip_of_item[i[t]] * m + u[t]
             at = runs[key + 1]
-            to_i[at], to_r[at] = i[t], r[t]
+            to_i[at], to_r[at] = place_of_item[i[t]], r[t]
             runs[key + 1] = at + 1

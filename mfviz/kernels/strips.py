@@ -6,6 +6,11 @@ are ordered by user, and a user's ratings in a strip are a *run* (see :mod:`mfvi
 Workers go through a Latin square: in each round every worker has a range of users and a group of
 strips of its own, so that nothing is written by two at the same time, and all wait for the others
 at the end of the round.
+
+Items are numbered by strip here: rows and biases of a group lie together, apart from those of the
+other groups. In the order of the ratings' own numbers, biases of two groups share cache lines and
+a core that reads a row fetches the next ones, which are another worker's: each write then waits
+until the other core has given the line back, and two workers are as slow as one.
 """
 
 from __future__ import annotations
@@ -20,7 +25,7 @@ from mfviz.kernels.order import part_seed, shuffle_numbers
 from mfviz.kernels.runs import GROUP, visit_run
 from mfviz.kernels.strata import barrier
 
-__all__ = ["NEIGHBOURS", "OF_ALL", "Model", "Strips", "run_rounds", "shuffle_users"]
+__all__ = ["NEIGHBOURS", "OF_ALL", "Items", "Model", "Strips", "run_rounds", "shuffle_users"]
 
 NEIGHBOURS = 16  # users that stay together: their ratings and rows lie side by side in memory
 
@@ -37,6 +42,7 @@ class Strips(NamedTuple):
     Attributes
     ----------
     i, r : (nnz,) int32, float32
+        ``i`` are places in :attr:`Items.order`.
     runs : (strips * m + 2,) int64
         The run of user ``u`` in strip ``s`` is ``runs[s * m + u] : runs[s * m + u + 1]``.
     users : (m,) int32
@@ -59,11 +65,30 @@ class Strips(NamedTuple):
 
 
 class Model(NamedTuple):
-    """What is trained; see :func:`mfviz.kernels.runs.visit_run`."""
+    """What is trained, items by strip; see :func:`mfviz.kernels.runs.visit_run`."""
 
     P: np.ndarray
     Q: np.ndarray
     bu: np.ndarray
+    bi: np.ndarray
+
+
+class Items(NamedTuple):
+    """Where the rows of items lie for everybody else.
+
+    Attributes
+    ----------
+    order : (n,) int32
+        Items by group, strip and number of ratings: item ``order[at]`` has row ``at``.
+    firsts : (groups + 1,) int64
+        Places in ``order`` of each group.
+    Q, bi : (n, f), (n,) float32, written at the end of an epoch
+        In the order of the items' own numbers.
+    """
+
+    order: np.ndarray
+    firsts: np.ndarray
+    Q: np.ndarray
     bi: np.ndarray
 
 
@@ -94,7 +119,8 @@ def shuffle_users(users, low, high, seed):
 
 @numba.njit(nogil=True, cache=True)
 def run_rounds(
-    s, first, last, until, seed, cursors, counter, barriers, worker, model, rates, lanes, fill
+    s, first, last, until, seed, cursors, counter, barriers, worker, model, items, rates, lanes,
+    fill,
 ):  # fmt: skip
     """Do this worker's part of rounds ``first`` to ``last`` and some of the next.
 
@@ -114,11 +140,13 @@ def run_rounds(
         As in :func:`mfviz.kernels.strata.run_steps`.
     worker : int
     model : Model
+    items : Items
+        Rows and biases of the model's items are copied to them in the last round of the square.
     rates
         As in :func:`mfviz.kernels.runs.visit_run`.
     lanes, fill
         As in :func:`mfviz.kernels.spans.write_span`, there called rows; tags: 0 update, 1 shuffle,
-        2 barrier.
+        2 barrier, 4 copy.
     """
     workers, cursor = s.schedule.shape[0], cursors[worker]
     if seed != 0:
@@ -140,12 +168,27 @@ def run_rounds(
             fill,
         )
         cursor[TURN] = cursor[PLACE] = cursor[DONE] = cursor[OF_ROUND] = 0
+        if k == workers - 1:
+            _give_back(items, s.schedule[k, worker], worker, model, lanes, fill)
         if workers > 1:
             barriers += 1
             barrier(counter, barriers * workers, lanes, fill, worker)
     if until > 0:
         group = s.schedule[last, worker]
         _visit_group(s, group, until, cursor, worker, model, rates, lanes, fill)
+
+
+@numba.njit(nogil=True, cache=True)
+def _give_back(items, group, worker, model, lanes, fill):
+    """Copy the rows and biases of a group to where everybody else looks for them."""
+    begin, none = simd.clock_ns(), spans.NO_BLOCK
+    for at in range(items.firsts[group], items.firsts[group + 1]):
+        item = items.order[at]
+        items.bi[item] = model.bi[at]
+        for k in range(0, model.Q.shape[1], simd.LANES):
+            simd.store(items.Q, item, k, simd.load(model.Q, at, k))
+    end = simd.clock_ns()
+    spans.write_span(lanes, fill, worker, begin, end, spans.HOST, 0, none, none, 0, 4)
 
 
 @numba.njit(nogil=True, cache=True)

@@ -12,16 +12,17 @@ import param
 
 from mfviz.data.problem import Problem
 from mfviz.kernels.strip_layout import count, count_runs, deal, place
-from mfviz.kernels.strips import OF_ALL, Model, Strips, run_rounds
+from mfviz.kernels.strips import OF_ALL, Items, Model, Strips, run_rounds
 from mfviz.solvers.base import Card, Checkpoint, Context, Factors
 from mfviz.solvers.budget import Budget
 from mfviz.solvers.dsgd import stratum_schedule
 from mfviz.solvers.init import memory_parts
-from mfviz.solvers.stochastic import SOLO_NS, BiasedSolver, draw_seed
+from mfviz.solvers.stochastic import NAMES, SOLO_NS, BiasedSolver, draw_seed
 from mfviz.telemetry.memory import MemoryModel, MemoryPart
 
 __all__ = ["StripSGD", "strips_of_group"]
 
+Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
 STRIP_BYTES = 1 << 20  # rows of Q that a strip may have: they stay in the second-level cache
@@ -41,7 +42,8 @@ class StripSGD(BiasedSolver):
     neighbours at a time. The ratings of one user in one strip keep their order.
 
     Memory: 8 N for items and values of the ratings in their order, 8 (strips m + 2) for the places
-    of the runs, 4 (f + 1)(m + n) for the model, 12 (m + n) for counts and orders.
+    of the runs, 4 (f + 1)(m + n) for the model, 4 (f + 1) n for items by strip while they are
+    trained, 12 m + 20 n for counts and orders.
 
     Reproducibility: exact for a number of workers (groups follow from it): the blocks of a round
     share no user and no item. Chunks between two stops are rounded up to whole groups of four.
@@ -64,7 +66,7 @@ class StripSGD(BiasedSolver):
         synchronises="All workers wait at a barrier after each of the T rounds of an epoch.",
         conflicts="None; groups of items have equal rating mass, so that waits are short.",
         cost="8 f flops a rating; a strip of Q stays in cache, p is read and written once a run.",
-        memory="8 N + 8 strips m + 4 (f + 4)(m + n) bytes; a strip is 1 MiB of Q.",
+        memory="8 N + 8 strips m + 4 (f + 4)(m + 2 n) bytes; a strip is 1 MiB of Q.",
         kernel="kernels.runs: p in registers, four ratings share it and one reduction of sums.",
     )
 
@@ -87,7 +89,7 @@ class StripSGD(BiasedSolver):
         """Ratings in the order of runs, places of the runs, counts and the model."""
         T = self.workers
         strips = strips_of_group(self, n_users, n_items, nnz)
-        tables = 8 * (2 * T + 1 + T * T + strips)
+        width, tables = Factors.width(self.rank), 8 * (3 * T + 2 + T * T + strips)
         return MemoryModel(
             (
                 MemoryPart("ratings", "ratings by user", "host", "8 N", 8 * nnz),
@@ -98,8 +100,11 @@ class StripSGD(BiasedSolver):
                 ),
                 MemoryPart("counts", "workspace", "host", "8 (m + n)", 8 * (n_users + n_items)),
                 MemoryPart("order of users", "workspace", "host", "4 m", 4 * n_users),
-                MemoryPart("strip of items", "workspace", "host", "4 n", 4 * n_items),
-                MemoryPart("schedule", "workspace", "host", "8 (2 T + 1 + T² + S)", tables),
+                MemoryPart("order of items", "workspace", "host", "12 n", 12 * n_items),
+                MemoryPart(
+                    "items by strip", "workspace", "host", "4 (f + 1) n", 4 * (width + 1) * n_items
+                ),
+                MemoryPart("schedule", "workspace", "host", "8 (3 T + 2 + T² + S)", tables),
             )
         )  # fmt: skip
 
@@ -107,15 +112,20 @@ class StripSGD(BiasedSolver):
         """Train; see :meth:`mfviz.solvers.base.Solver.iterate`."""
         init_rng, layout_rng, order_rng = context.rng.spawn(3)
         factors, schedule = self.make_model(problem, context, init_rng)
+        context.names = (*NAMES, "copy")
         rounds = _Rounds(self, problem, context, factors)
         list(self.judge(schedule, problem, context, Checkpoint("chunk", 0, 0)))
         yield Checkpoint("epoch", 0, 0)
 
         for epoch in range(1, self.epochs + 1):
             seed = rounds.begin(layout_rng, order_rng)
-            for updates in rounds.run(seed, schedule.factor(epoch)):
-                if updates < epoch * problem.train.nnz:
-                    yield Checkpoint("stratum", epoch, updates)
+            try:
+                for updates in rounds.run(seed, schedule.factor(epoch)):
+                    if updates < epoch * problem.train.nnz:
+                        yield Checkpoint("stratum", epoch, updates)
+            except GeneratorExit:  # stopped within an epoch
+                rounds.give_back()
+                raise
             here = Checkpoint("stratum", epoch, epoch * problem.train.nnz)
             yield from self.judge(schedule, problem, context, here)
             yield Checkpoint("epoch", epoch, epoch * problem.train.nnz)
@@ -141,10 +151,15 @@ class _Rounds:
     ) -> None:
         self.solver, self.context = solver, context
         self.workers = context.crew.workers
-        self.model = Model(factors.P, factors.Q, factors.bu, factors.bi)
         self.factors = factors
-        width = factors.P.shape[1]
-        self.strips = self._lay_out(problem)
+        width, n = factors.P.shape[1], problem.n_items
+        self.strips, order, firsts = self._lay_out(problem)
+        self.items = Items(order, firsts, factors.Q, factors.bi)
+        own = context.ledger.empty("items by strip", (width + 1) * n, np.float32)
+        Q, bi = own[: width * n].reshape(n, width), own[width * n :]
+        np.take(factors.Q, order, axis=0, out=Q)
+        np.take(factors.bi, order, out=bi)
+        self.model = Model(factors.P, Q, factors.bu, bi)
         self.loads = self._loads()
         self.cursors = np.zeros((self.workers, 8), dtype=np.int64)
         self.counter = np.zeros(8, dtype=np.int64)  # arrivals at barriers
@@ -178,6 +193,14 @@ class _Rounds:
             if visits:  # none where the last groups went beyond what was asked for
                 yield before + visits
 
+    def give_back(self) -> None:
+        """Copy rows and biases of the items to the model that everybody sees.
+
+        The kernel does it at the end of an epoch.
+        """
+        self.items.Q[self.items.order] = self.model.Q
+        self.items.bi[self.items.order] = self.model.bi
+
     def _visited(self) -> int:
         return int(self.cursors[:, OF_ALL].sum())
 
@@ -188,7 +211,7 @@ class _Rounds:
         def task(worker: int) -> None:
             run_rounds(
                 self.strips, first, last, until, seed, self.cursors, self.counter, passed, worker,
-                self.model, rates, spans.rows, spans.fill,
+                self.model, self.items, rates, spans.rows, spans.fill,
             )  # fmt: skip
 
         if self.workers == 1:
@@ -197,8 +220,15 @@ class _Rounds:
             self.context.crew.run(task)
             self.barriers += last - first
 
-    def _lay_out(self, problem: Problem) -> Strips:
-        """Count, deal items and users to groups and ranges of equal mass, and place ratings."""
+    def _lay_out(self, problem: Problem) -> tuple[Strips, Int32, Int64]:
+        """Count, deal items and users to groups and ranges of equal mass, and place ratings.
+
+        Returns
+        -------
+        Strips
+        items by group, strip and number of ratings
+        places of the groups among them
+        """
         solver, ledger, crew, T = self.solver, self.context.ledger, self.context.crew, self.workers
         train, m, n = problem.train, problem.n_users, problem.n_items
         each = strips_of_group(solver, m, n, train.nnz)
@@ -211,12 +241,17 @@ class _Rounds:
                 count(numbers, found)
 
         crew.run(count_sides)
-        tables = ledger.empty("schedule", 2 * T + 1 + T * T + each, np.int64, fill=0)
-        ranges, loads, turns, schedule = np.split(tables, np.cumsum([T + 1, T, each]))
+        tables = ledger.empty("schedule", 3 * T + 2 + T * T + each, np.int64, fill=0)
+        parts = np.split(tables, np.cumsum([T + 1, T, each, T + 1]))
+        ranges, loads, turns, firsts, schedule = parts
         ranges[:] = np.searchsorted(np.cumsum(of_user), np.arange(T + 1) * train.nnz / T)
         ranges[0], ranges[-1] = 0, m
-        strip_of_item = ledger.empty("strip of items", n, np.int32)
-        deal(np.argsort(-of_item, kind="stable"), of_item, loads, each, strip_of_item)
+        strip_of_item, place_of_item, items = ledger.empty("order of items", (3, n), np.int32)
+        popular = np.argsort(-of_item, kind="stable")
+        deal(popular, of_item, loads, each, strip_of_item)
+        items[:] = popular[np.argsort(strip_of_item[popular], kind="stable")]
+        place_of_item[items] = np.arange(n, dtype=np.int32)
+        firsts[:] = np.searchsorted(strip_of_item[items], np.arange(T + 1) * each)
         runs = ledger.empty("places of runs", each * T * m + 2, np.int64, fill=0)
         bounds = [(int(a), int(b)) for a, b in itertools.pairwise(ranges)]
         crew.run(lambda w: count_runs(train.u, train.i, strip_of_item, m, *bounds[w], runs))
@@ -224,14 +259,16 @@ class _Rounds:
         ratings = ledger.empty("ratings", 2 * train.nnz, np.float32, part="ratings by user")
         i, r = ratings[: train.nnz].view(np.int32), ratings[train.nnz :]
         crew.run(
-            lambda w: place(train.u, train.i, train.r, strip_of_item, m, *bounds[w], runs, i, r)
+            lambda w: place(
+                train.u, train.i, train.r, strip_of_item, place_of_item, m, *bounds[w], runs, i, r
+            )
         )
         users = ledger.empty("order of users", m, np.int32)
         users[:] = np.arange(m, dtype=np.int32)
         turns[:] = np.arange(each)
         square = schedule.reshape(T, T)
         square[:] = stratum_schedule("seq", T, np.random.default_rng(0))
-        return Strips(i, r, runs, users, ranges, turns, square)
+        return Strips(i, r, runs, users, ranges, turns, square), items, firsts
 
     def _loads(self) -> Int64:
         """Ratings of each worker's range in each group."""

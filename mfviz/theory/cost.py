@@ -26,12 +26,15 @@ class Cost:
         Bytes between the cores and memory, without reuse across ratings.
     flops_formula, bytes_formula : str
         The same in m, n, N and f.
+    gathers : float
+        Numbers that are read one by one from places all over a vector; 0 where rows are read.
     """
 
     flops: float
     bytes: float
     flops_formula: str
     bytes_formula: str
+    gathers: float = 0.0
 
     @property
     def intensity(self) -> float:
@@ -62,7 +65,8 @@ def _ccd(m: int, n: int, N: int, f: int) -> Cost:
 def _ccdpp(m: int, n: int, N: int, f: int) -> Cost:
     # One inner iteration: the residual is added back and subtracted in both orders (2 flops each),
     # and each side's update takes two multiply-adds a rating. Residual and index: 8 bytes a pass.
-    return Cost(16.0 * f * N, N * f * (4 * 12.0 + 2 * 12.0), "16 f N", "72 f N")
+    # The fused pass over the items gathers two vectors, that over the users three.
+    return Cost(16.0 * f * N, N * f * (4 * 12.0 + 2 * 12.0), "16 f N", "72 f N", 5.0 * f * N)
 
 
 _FAMILIES: dict[str, Callable[[int, int, int, int], Cost]] = {

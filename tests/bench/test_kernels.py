@@ -6,14 +6,16 @@ import json
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from mfviz.bench import kernels, scaling, solvers
-from mfviz.bench.bandwidth import gigabytes_per_s
+from mfviz.bench.bandwidth import gathers_per_s, gigabytes_per_s
 from mfviz.bench.cli import bench
 from mfviz.data.problem import Problem, split
 from mfviz.data.synthetic import PRESETS, generate
+from mfviz.kernels.triad import gathered_sum
 from mfviz.solvers.base import registry
 
 
@@ -24,6 +26,27 @@ def problem() -> Problem:
 
 def test_memory_has_a_bandwidth() -> None:
     assert 0 < gigabytes_per_s(2, mib=1, repeat=1) < 1e5
+
+
+def test_gathers_have_a_rate() -> None:
+    assert 0 < gathers_per_s(2, (50, 70), count=1000, repeat=1) < 1e13
+
+
+def test_a_loop_of_gathers_gathers_everything() -> None:
+    y, rng = np.arange(70, dtype=np.float32), np.random.default_rng(0)
+    index = rng.integers(0, 70, 160, dtype=np.int32)
+    assert gathered_sum(y, index) == y[index].sum()
+
+
+def test_a_kernel_that_gathers_has_its_share(problem: Problem) -> None:
+    found = kernels.measure(
+        problem, ranks=(8,), epochs=1, workers=1, repeat=1, mib=1, solvers=("ccdpp", "sgd")
+    )
+    row, other = found["rows"]
+    rate = 5 * 8 * problem.train.nnz / row["epoch_s"]
+    assert row["gathers_per_s"] == pytest.approx(rate)
+    assert row["share_of_gathers"] == pytest.approx(rate / found["gathers_per_s"][1])
+    assert math.isnan(other["share_of_gathers"])
 
 
 def test_kernels_have_a_row_a_rank_and_bytes_where_theory_knows_them(problem: Problem) -> None:
@@ -48,7 +71,7 @@ def test_kernels_have_a_row_a_rank_and_bytes_where_theory_knows_them(problem: Pr
             assert row["gigabytes_per_s"] == pytest.approx(asked / row["epoch_s"] / 1e9)
     told = kernels.tell(found)
     assert "GB/s" in told
-    assert told.count("\n") == 3 + len(rows)
+    assert told.count("\n") == 4 + len(rows)
 
 
 def test_every_solver_with_a_formula_exists() -> None:

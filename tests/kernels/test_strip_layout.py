@@ -26,19 +26,20 @@ def test_runs_hold_the_ratings_of_their_user_and_strip_in_order(
 
     r = np.arange(nnz, dtype=np.float32)  # tells where a rating came from
     to_i, to_r = np.zeros(nnz, np.int32), np.zeros(nnz, np.float32)
+    places = rng.permutation(n).astype(np.int32)
     runs = np.zeros(groups * strips * m + 2, np.int64)
     ranges = [(0, 5), (5, 5), (5, m)]
     for low, high in ranges:
         count_runs(u, i, strip, m, low, high, runs)
     np.cumsum(runs, out=runs)
     for low, high in reversed(ranges):
-        place(u, i, r, strip, m, low, high, runs, to_i, to_r)
+        place(u, i, r, strip, places, m, low, high, runs, to_i, to_r)
     assert (runs[0], runs[-1]) == (0, nnz)
     for key in range(groups * strips * m):
         s, user = divmod(key, m)
         wanted = np.flatnonzero((u == user) & (strip[i] == s))
         np.testing.assert_array_equal(to_r[runs[key] : runs[key + 1]], wanted)
-        np.testing.assert_array_equal(to_i[runs[key] : runs[key + 1]], i[wanted])
+        np.testing.assert_array_equal(to_i[runs[key] : runs[key + 1]], places[i[wanted]])
 
 
 def test_groups_differ_by_one_deal_at_most():

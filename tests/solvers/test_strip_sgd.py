@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mfviz.backends.host import Crew
 from mfviz.data.problem import Problem
 from mfviz.data.ratings import Ratings
+from mfviz.experiments.context import make_context
+from mfviz.solvers.base import Checkpoint
 from mfviz.solvers.strip_sgd import StripSGD, strips_of_group
 from tests.solvers.recorded import Record, train
 from tests.solvers.replay import distance, problem_of, strip_plan, strip_twin
@@ -71,6 +74,24 @@ def test_rows_in_registers_and_rows_in_memory_are_one_arithmetic(monkeypatch):
     found = run(2, rank=20, schedule="constant").final
     for name in ("P", "Q", "bu", "bi"):
         np.testing.assert_allclose(getattr(found, name), getattr(wanted, name), atol=1e-6)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_run_that_is_stopped_within_an_epoch_leaves_what_it_learned(workers: int):
+    problem, solver = problem_of(), StripSGD.make(rank=5, workers=workers, epochs=2)
+    with Crew(workers) as crew:
+        context = make_context(solver, crew, chunk=50)
+        steps = solver.iterate(problem, context)
+        while next(steps) != Checkpoint("epoch", 1, problem.train.nnz):
+            pass
+        factors = context.factors
+        assert factors is not None
+        before = [factors.Q.copy(), factors.bi.copy()]
+        assert next(steps).kind == "stratum"
+        steps.close()
+    for was, now in zip(before, (factors.Q, factors.bi), strict=True):
+        changed = (was != now).reshape(problem.n_items, -1).any(axis=1)
+        assert 0 < changed.sum() <= 50 + 3 * workers
 
 
 def spans_of(record: Record, epoch: int, lane: str) -> list[dict[str, Any]]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import csv
 
 pytestmark = pytest.mark.ui
 
@@ -45,3 +48,35 @@ def test_the_address_opens_it(opener):
     desk.page.get_by_text("share of the hottest item").wait_for(timeout=30_000)
     chosen = desk.page.get_by_role("tab", selected=True)
     assert chosen.inner_text() == "Data"
+
+
+def test_a_file_of_25_megabytes_is_sent_previewed_and_trained(opener, tmp_path):
+    rng = np.random.default_rng(0)
+    count = 2_200_000
+    table = {
+        "user": rng.integers(1, 5000, count), "item": rng.integers(1, 3000, count),
+        "rating": rng.integers(1, 11, count) / 2,
+    }  # fmt: skip
+    path = tmp_path / "mine.csv"
+    csv.write_csv(pa.table(table), path)
+    assert path.stat().st_size > 25e6
+    desk = opener({"tab": "data", "solver": "sgd", "compare": "none"})
+    chooser = desk.page.get_by_label("Choose a file of ratings")
+    chooser.set_input_files(path)
+    desk.page.get_by_text("2,200,000 ratings of 4,999 users").wait_for(timeout=60_000)
+    desk.button("Use these ratings").click()
+    desk.until("the ratings are on the desk", lambda: "mine.csv" in desk.query["data"], 60.0)
+    desk.ready()
+    run = desk.run()[0]
+    desk.until("it trains", lambda: len(desk.epochs()) >= 2, seconds=60.0)
+    desk.button("Stop").click()
+    desk.until("it is stopped", lambda: desk.ended(run))
+
+
+def test_a_file_that_is_no_ratings_says_why(opener, tmp_path):
+    path = tmp_path / "poem.txt"
+    path.write_text("roses are red\nviolets are blue\n")
+    desk = opener({"tab": "data"})
+    desk.page.get_by_label("Choose a file of ratings").set_input_files(path)
+    desk.page.get_by_text("poem.txt, line 2").first.wait_for(timeout=30_000)
+    assert desk.button("Use these ratings").count() == 0
