@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 from mfviz.telemetry.history import History
 from mfviz.views.host import Host
@@ -32,7 +33,7 @@ class Drawing:
 
     def __init__(self, host: Host) -> None:
         self.host = host
-        self.figures: list[LiveFigure] = []
+        self.figures: list[Any] = []
         self._anew = False
         self._awaited: Sequence[Track] = ()
         self._until = -math.inf

@@ -15,7 +15,11 @@ def test_each_worker_does_each_task_once(workers: int):
     done: list[tuple[int, int]] = []
     with Crew(workers) as crew:
         for task in range(3):
-            crew.run(lambda worker, task=task: done.append((task, worker)))
+
+            def note(worker: int, task: int = task) -> None:
+                done.append((task, worker))
+
+            crew.run(note)
             assert sorted(w for t, w in done if t == task) == list(range(workers))
             assert crew.busy == 0
     assert len(done) == 3 * workers
@@ -39,8 +43,12 @@ def test_an_error_is_raised_when_all_have_returned_and_the_crew_goes_on():
 
 def test_a_crew_at_work_takes_no_second_task():
     release = threading.Event()
+
+    def hold(worker: int) -> None:
+        release.wait(10)
+
     with Crew(2) as crew:
-        crew.start(lambda _: release.wait(10) and None)
+        crew.start(hold)
         assert not crew.wait(0.0)
         with pytest.raises(RuntimeError, match="still at its last task"):
             crew.run(print)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from collections.abc import Generator
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -88,7 +89,7 @@ def test_a_run_that_is_stopped_within_an_epoch_leaves_what_it_learned(workers: i
         assert factors is not None
         before = [factors.Q.copy(), factors.bi.copy()]
         assert next(steps).kind == "stratum"
-        steps.close()
+        cast("Generator[Checkpoint]", steps).close()
     for was, now in zip(before, (factors.Q, factors.bi), strict=True):
         changed = (was != now).reshape(problem.n_items, -1).any(axis=1)
         assert 0 < changed.sum() <= 50 + 3 * workers

@@ -42,8 +42,9 @@ def drawn(view, host):
 
 def test_a_tab_shows_the_ratings_and_the_other_comes_back():
     view, host = opened()
-    assert view.data is None, "nothing is made before it is looked at"
+    assert not view.data, "nothing is made before it is looked at"
     view.show_tab("data")
+    assert view.data
     assert [view.board.view.visible, view.data.view.visible] == [False, True]
     drawn(view, host)
     assert f"{view.desk.problem.n_users:,}" in view.data.facts.pane.object
@@ -90,7 +91,7 @@ def test_tabs_tell_what_was_chosen_and_follow(monkeypatch):
     page = build(HeadlessHost())
     view = page.view
     view.host.advance(0.5)
-    told = []
+    told: list[str] = []
     view.on_tab = told.append
     view.show_tab("data")
     view.show_tab("data")

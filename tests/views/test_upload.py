@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,8 +20,10 @@ CSV = b"user,item,rating\n1,5,3\n1,6,4\n2,5,5\n2,5,5\n"
 class Sender:
     """A browser's part: sends a file in pieces, as it is asked for them."""
 
-    def __init__(self, **params):
-        self.files, self.told, self.asked = [], [], []
+    def __init__(self, **params: Any) -> None:
+        self.files: list[Path] = []
+        self.told: list[str] = []
+        self.asked: list[dict[str, Any]] = []
         self.zone = DropZone(self.files.append, self.told.append, **params)
         self.zone._send_msg = self.asked.append
 
