@@ -202,11 +202,13 @@ class Drive:
     def _arrive(self, checkpoint: Checkpoint) -> None:
         if self._reached < 0 and (checkpoint.kind, checkpoint.epoch) != ("epoch", 0):
             raise RuntimeError(f"the first checkpoint must be epoch 0, not {checkpoint}")
-        self.run.epoch, self.run.updates = checkpoint.epoch, int(checkpoint.updates)
+        before, self.run.updates = self.run.updates, int(checkpoint.updates)
+        self.run.epoch = checkpoint.epoch
         for name, value in self.controls.take_changes().items():
             self.log.append(ParamChanged, name=name, old=getattr(self.context, name), new=value)
             setattr(self.context, name, value)
-        self.controls.arrived(checkpoint.kind)
+        if not checkpoint.running or self.run.updates > before:  # a look alone is no step
+            self.controls.arrived(checkpoint.kind)
 
     def _stand(self, checkpoint: Checkpoint) -> None:
         """Do everything that is done while the solver stands still."""

@@ -105,7 +105,7 @@ class CuMFSGD(Solver):
     @property
     def kernel_rank(self) -> int:
         """Rank to compile the kernels at; on a device each width has its own."""
-        return min(self.rank, WIDEST)
+        return min(width_of(self.rank), WIDEST)
 
     def racing(self, n_users: int, n_items: int, backend: str = "cpu") -> int:
         """Workers that race for rows."""

@@ -61,7 +61,7 @@ class TwoCopies(BiasedSolver):
     @property
     def kernel_rank(self) -> int:
         """Rank to compile the kernels at; on a device each width has its own."""
-        return min(self.rank, WIDEST)
+        return min(width_of(self.rank), WIDEST)
 
 
 class Copies:

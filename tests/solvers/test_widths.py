@@ -35,6 +35,7 @@ def test_an_odd_rank_runs_as_the_next_multiple(key: str, rank: int) -> None:
     found, wanted = train(odd, problem), train(even, problem)
     for name in ("P", "Q"):
         assert getattr(found.final, name).shape == getattr(wanted.final, name).shape
-    assert odd.kernel_rank == even.kernel_rank
+    step = 8 if "cuda" in odd.backends else 16  # rows on a device are padded to 32 bytes
+    assert odd.kernel_rank == of(key, -(-rank // step) * step).kernel_rank
     assert found.ledger.high_water_bytes <= wanted.ledger.high_water_bytes
     assert found.checkpoints[-1].updates == pytest.approx(wanted.checkpoints[-1].updates, rel=0.1)
