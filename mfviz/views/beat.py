@@ -17,9 +17,9 @@ from bokeh.models import ColumnDataSource, CustomJS
 
 __all__ = ["Beat"]
 
-# From one painting to the next passes the time that it took, and a half of that for the solvers; a
-# painting that took long because the page was laid out anew says nothing about the next one.
-SHARE, REST_S = 1.5, 0.03
+# From one painting to the next passes the time that it took, and a quarter of that for the
+# solvers; one that took long because the page was laid out anew says nothing about the next.
+SHARE, REST_S = 1.25, 0.02
 RARELY_S = 0.5
 PATIENCE_S = 2.0  # a browser that never answers (one that sleeps) still gets news this often
 ANSWER = """
@@ -54,21 +54,22 @@ class Beat:
         self._model.on_change("tags", self._answered)
         figure.js_on_change("name", CustomJS(args={"beat": self._model}, code="void beat"))
 
-    def ask(self, now: float, *, rarely: bool = False) -> bool:
+    def due(self, now: float, *, rarely: bool = False) -> bool:
         """Tell whether changes may be sent at ``now``, in seconds of the clock.
 
-        If so, the browser is asked to answer once it has painted them. ``rarely`` is for runs at
-        full speed, which no eye can follow: there the machine belongs to the solver.
+        ``rarely`` is for runs at full speed, which no eye can follow: there the machine belongs
+        to the solver.
         """
         owed = self._painted < self.sent
         took = self._took_s
         pause = RARELY_S if rarely else min(took * SHARE, took + REST_S)
-        if now - self._sent_s < (PATIENCE_S if owed else pause):
-            return False
+        return now - self._sent_s >= (PATIENCE_S if owed else pause)
+
+    def send(self, now: float) -> None:
+        """Ask the browser to answer once it has painted what is sent with this."""
         self._sent_s = now
         self.sent += 1
         self._model.data = {"sent": [self.sent]}
-        return True
 
     def _answered(self, attr: str, old: list[int], new: list[int]) -> None:
         if new and int(new[0]) == self.sent > self._painted:

@@ -138,7 +138,7 @@ class ServerHost(Host):
     """A tab of a browser, served by ``mfviz explore`` or ``panel serve``."""
 
     kind = "server"
-    tick_s = 0.025  # most looks only find that the browser still paints
+    tick_s = 0.02  # most looks only find that the browser still paints
 
     def __init__(self) -> None:
         import panel as pn

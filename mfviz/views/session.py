@@ -297,11 +297,12 @@ class Session:
 
     def tick(self) -> None:
         """Move on: pull, show, repaint."""
-        now = self.host.now
+        now, beat = self.host.now, self.beat if self.whole else None
+        if beat and not beat.due(now, rarely=self.live and math.isinf(self.pace)):
+            return
         with self.host.hold():
-            rarely = self.live and math.isinf(self.pace)
-            if self.whole and self.beat and not self.beat.ask(now, rarely=rarely):
-                return
+            if beat:
+                beat.send(now)
             elapsed, self._last_tick = min(now - self._last_tick, 0.5), now
             if self.whole:
                 self.desk.open_when_ready()
@@ -387,8 +388,10 @@ class Session:
 
     def wake(self, whole: bool = True) -> None:
         """Begin to tick: the figures or the ``whole`` page are on the screen; the rest waits."""
-        self._awake, self.whole = True, self.whole or whole
+        first, self._awake, self.whole = not self._awake, True, self.whole or whole
         self._go()
+        if first:
+            self._last_tick -= 1.0 / self.pace  # a replay moves at once
 
     def _go(self) -> None:
         """Make sure that the next tick comes."""

@@ -283,13 +283,15 @@ def test_nothing_is_sent_before_the_browser_has_painted_what_it_has():
 
 
 def test_a_browser_that_paints_all_of_the_time_gets_a_rest():
-    now = 0.0
+    now = 10.0
     beat = Beat(figure(), lambda: now)
-    assert beat.ask(10.0)
-    now = 10.04
-    beat._model.tags = [1]  # it took 40 ms
-    assert not beat.ask(10.05)
-    assert beat.ask(10.06)
+    assert beat.due(now)
+    beat.send(now)
+    assert not beat.due(10.05), "the answer is owed"
+    now = 10.06
+    beat._model.tags = [1]  # it took 60 ms
+    assert not beat.due(10.07)
+    assert beat.due(10.08)
 
 
 def test_a_fresh_run_is_drawn_once_it_has_something_to_show_or_a_little_later():
