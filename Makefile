@@ -30,8 +30,8 @@ explore: $(BASE)
 # Tests without a browser share the cores; those with one have the machine to themselves, because
 # they hold the page to deadlines. Code 5 says that ARGS chose no test of that half.
 test: $(DEV) browser
-	@$(RUN) pytest -n 2 --dist loadgroup -m "not alone" $(ARGS) || [ $$? -eq 5 ]
-	@$(RUN) pytest -m alone $(ARGS) || [ $$? -eq 5 ]
+	@$(RUN) pytest -n 2 -m "not ui" $(ARGS) || [ $$? -eq 5 ]
+	@$(RUN) pytest -m ui $(ARGS) || [ $$? -eq 5 ]
 
 # The CUDA wheels take 0.5 GB and exclude each other, so each kind has an environment of its own.
 test-ptx: WHEELS := 13

@@ -26,13 +26,6 @@ settings.load_profile("mfviz")
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give all tests of pages to one worker: they wait more than they work, and share a server."""
-    for item in items:
-        if item.get_closest_marker("ui"):
-            item.add_marker(pytest.mark.xdist_group("pages"))
-
-
 def _is_local(address: Any) -> bool:
     if not isinstance(address, tuple):
         return True  # a socket of the file system

@@ -10,7 +10,6 @@ because a barrier in Python costs a change of the GIL's owner.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import queue
 import threading
@@ -94,10 +93,8 @@ class Crew:
     ``run`` is a barrier; ``start`` and ``wait`` let the coordinator look on meanwhile. An
     exception in a worker is raised by ``wait`` once all have returned.
 
-    A crew of as many workers as there are cores gives each a core of its own. Threads that are
-    woken one after the other are otherwise often put on one core while another is idle, and tasks
-    of a few milliseconds are over before that is mended. A smaller crew is left to the system,
-    which knows what else runs.
+    Workers are not bound to cores: beside any other busy process a bound one waits for its core
+    while another is free, and a solver with many barriers takes ten times as long.
     """
 
     def __init__(self, workers: int, name: str = "mfviz") -> None:
@@ -108,7 +105,6 @@ class Crew:
         self._tasks: list[queue.SimpleQueue[Callable[[int], None] | None]] = [
             queue.SimpleQueue() for _ in range(workers)
         ]
-        self._cores = _cores_of(workers)
         self._threads = [
             threading.Thread(target=self._work, args=(w,), name=f"{name}-W{w}", daemon=True)
             for w in range(workers)
@@ -161,10 +157,6 @@ class Crew:
         self.close()
 
     def _work(self, worker: int) -> None:
-        if self._cores:
-            # A core may be taken from the process meanwhile: then any other one will do.
-            with contextlib.suppress(OSError):
-                os.sched_setaffinity(0, {self._cores[worker]})
         while (task := self._tasks[worker].get()) is not None:
             error: BaseException | None = None
             try:
@@ -176,11 +168,3 @@ class Crew:
                 self._busy -= 1
                 if self._busy == 0:
                     self._lock.notify_all()
-
-
-def _cores_of(workers: int) -> list[int]:
-    """Return a core for each worker; none where there are more cores, or fewer, than workers."""
-    if workers == 1 or not hasattr(os, "sched_setaffinity"):
-        return []
-    cores = sorted(os.sched_getaffinity(0))
-    return cores if len(cores) == workers else []

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import threading
 
 import pytest
 
-from mfviz.backends.host import Crew, cpu_count
+from mfviz.backends.host import Crew
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
@@ -54,20 +53,3 @@ def test_a_crew_at_work_takes_no_second_task():
             crew.run(print)
         release.set()
         assert crew.wait(10)
-
-
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="needs threads bound to cores")
-@pytest.mark.parametrize("more", [-1, 0, 1])
-def test_only_a_crew_of_one_worker_a_core_has_a_core_for_each(more: int):
-    cores = os.sched_getaffinity(0)
-    workers = cpu_count() + more
-    if workers < 1 or cpu_count() == 1:
-        pytest.skip("one core")
-    found: dict[int, set[int]] = {}
-    with Crew(workers) as crew:
-        crew.run(lambda worker: found.update({worker: os.sched_getaffinity(0)}))
-    if more:
-        assert all(allowed == cores for allowed in found.values())
-    else:
-        assert sorted(found.values(), key=min) == [{core} for core in sorted(cores)]
-    assert os.sched_getaffinity(0) == cores  # of the caller

@@ -17,8 +17,9 @@ from tests.cuda.in_simulator import CASES
 HERE = Path(__file__).resolve().parent
 TOLERANCE = {
     "cumf_sgd": 1e-3,  # a sum in another order may round a half to its neighbour
-    "cumf_sgd of three": 0.2,  # what workers read meanwhile differs
-    "ds_sgd_d asynchronous": 0.2,
+    # What workers read meanwhile differs, the more the busier the machine is.
+    "cumf_sgd of three": 0.5,
+    "ds_sgd_d asynchronous": 0.5,
 }
 
 

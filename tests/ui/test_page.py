@@ -24,7 +24,6 @@ def picture(page):
     return np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB"), dtype=float)
 
 
-@pytest.mark.alone
 def test_something_moves_soon_after_opening(opener):
     opener()  # the server and the browser's cache are warm from here on
     began = time.monotonic()
