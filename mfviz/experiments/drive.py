@@ -85,6 +85,7 @@ class Drive:
         self._emitted: deque[tuple[Any, dict[str, Any]]] = deque()
         self._rule: Rule | None = None
         self._reached = self._evaluated = -1  # last epoch that is over; that was evaluated
+        self._looked = False  # whether the last checkpoint was a look at workers that went on
         self._read_at = 0.0
         self._paced_at, self._paced_progress = time.monotonic(), 0.0
         self._pauses: list[tuple[int, int]] = []  # of this epoch, on the log's clock
@@ -207,7 +208,10 @@ class Drive:
         for name, value in self.controls.take_changes().items():
             self.log.append(ParamChanged, name=name, old=getattr(self.context, name), new=value)
             setattr(self.context, name, value)
-        if not checkpoint.running or self.run.updates > before:  # a look alone is no step
+        looked, self._looked = self._looked, checkpoint.running
+        # A look at workers that go on is no step, nor is the end of what was seen in the last one.
+        moved = self.run.updates > before or not (checkpoint.running or looked)
+        if moved or checkpoint.kind == "epoch":
             self.controls.arrived(checkpoint.kind)
 
     def _stand(self, checkpoint: Checkpoint) -> None:
