@@ -15,8 +15,8 @@ from functools import partial
 
 import numpy as np
 
-from mfviz.kernels.cuda.target import WARP, cuda, inlined, kernel, types
-from mfviz.kernels.cuda.vectors import ALIGNED, block_sum, load_run, meet, store_run
+from mfviz.kernels.cuda.target import SIMULATED, WARP, cuda, inlined, kernel, types
+from mfviz.kernels.cuda.vectors import RUN, block_sum, load_run, meet, store_run
 
 __all__ = ["gram_shape", "solver_threads"]
 
@@ -152,7 +152,10 @@ def _gram(width, shuffle, half):
         start, n = indptr[row], indptr[row + 1] - indptr[row]
         if n == 0:
             return
-        staged = cuda.shared.array((STAGED, width), real, ALIGNED)
+        if SIMULATED:  # it does not know of alignment
+            staged = cuda.shared.array((STAGED, width), real)
+        else:
+            staged = cuda.shared.array((STAGED, width), real, RUN)
         values = cuda.shared.array(STAGED, real)
         sums = cuda.shared.array(many, real)
         tile, run = cuda.local.array(CELLS, real), cuda.local.array(4, real)

@@ -14,12 +14,11 @@ import numpy as np
 from mfviz.kernels.cuda.target import SIMULATED, WARP, cuda, inlined, installed, intrinsic, types
 
 __all__ = [
-    "ALIGNED", "block_sum", "held_by_lane", "lanes_of", "load_run", "meet", "row_sum", "row_tools",
+    "RUN", "block_sum", "held_by_lane", "lanes_of", "load_run", "meet", "row_sum", "row_tools",
     "store_run",
 ]  # fmt: skip
 
 RUN = 16  # bytes of a load
-ALIGNED = None if SIMULATED else RUN  # of shared arrays that are loaded so; the simulator has none
 
 
 def lanes_of(width: int, each: int = 4) -> int:
