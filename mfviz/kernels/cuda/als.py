@@ -178,8 +178,8 @@ def _gram(width, shuffle, half):
                     rest += values[t]
         if biased and part == 0:
             explained = total(X[row, min(thread, columns - 1)] * seen, thread, sums)
-            count = np.float32(n) if weighted else np.float32(1.0)
-            bias = (rest - explained) / (np.float32(n) + lam_bias * count)
+            times = np.float32(n) if weighted else np.float32(1.0)
+            bias = (rest - explained) / (np.float32(n) + lam_bias * times)
             right -= bias * seen
             if thread == 0:
                 bx[row] = bias
@@ -269,7 +269,8 @@ def _solve(width, shuffle):
                 X[row, j] = np.float32(0.0)
             return
         near = cuda.shared.array((room, room), real)
-        line, heads = cuda.shared.array(width, real), cuda.shared.array(width, real)
+        line = cuda.shared.array(width, real)
+        heads = cuda.shared.array(width, real)
         floors = cuda.shared.array(width, real)
         M, base = (near, np.int64(0)) if fits else (A, slot * columns)
         ridge = lam if weighted else lam / np.float32(n)
