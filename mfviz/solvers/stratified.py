@@ -8,6 +8,7 @@ row blocks, and the barriers are in the kernel (:mod:`mfviz.kernels.strata`).
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 from collections.abc import Iterator
 from typing import ClassVar, Protocol
 
@@ -40,7 +41,7 @@ class Engine(Protocol):
         """Visit all ratings once; yields a kind of checkpoint, or LOOK, and ratings visited."""
 
 
-class StratifiedSGD(BiasedSolver):
+class StratifiedSGD(BiasedSolver, param.ParameterizedABC):
     """Base of the solvers that visit strata of blocks.
 
     Attributes
@@ -66,9 +67,9 @@ class StratifiedSGD(BiasedSolver):
     )
 
     @property
+    @abstractmethod
     def blocks_a_side(self) -> int:
         """Row blocks, column blocks and strata, d."""
-        raise NotImplementedError
 
     def draw_strata(self, rng: np.random.Generator) -> Int64:
         """Draw the strata of an epoch: (d, d), as of :func:`stratum_schedule`."""
