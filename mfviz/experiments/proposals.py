@@ -36,6 +36,7 @@ FAMILIES = {
     "ccd": "als",
     "ccdpp": "als",
     "cumf_als": "als",
+    "cumf_ccd": "als",
     "cumf_sgd": "fpsgd",
     "ds_sgd_c": "sgd",
     "ds_sgd_d": "sgd",
