@@ -32,6 +32,26 @@ def visit_rows(
     return visits
 
 
+def visit_rows_fractional(blocks, *args) -> int:
+    plain, (errors, offset, adaptive, share, quarters) = args[:-5], args[-5:]
+    X, Y, bx, by, indptr, ids, values, first, rows, low, high, start, other = plain[:13]
+    mu, lr, lam, lr_bias, lam_bias, biased = plain[13:]
+    visits = 0
+    for row in range(first, first + rows):
+        for t in range(max(indptr[row], low) - start, min(indptr[row + 1], high) - start):
+            y, x = Y[ids[3 * t + other]], X[row]
+            e = values[3 * t + 2] - (mu + x @ y)
+            if biased:
+                e -= bx[row] + by[ids[3 * t + other]]
+                bx[row] += lr_bias * (e - lam_bias * bx[row])
+            slow = 1.0 / np.sqrt(offset + errors[t]) if adaptive else 1.0
+            errors[t] += e * e
+            times = 1.0 + share * (abs(x) + np.float32(1e-8)) ** (quarters / 4)
+            X[row] = x + lr * slow * (e * y - lam * x) * times
+            visits += 1
+    return visits
+
+
 def gram(
     blocks, X, Y, bx, by, indptr, index, r, A, b, first, mu, lam_bias, weighted, biased
 ) -> int:
@@ -133,6 +153,7 @@ def step_biases(
 Done = tuple[Callable[..., int], tuple[int, ...], tuple[int, ...]]
 DONE: dict[str, Done] = {  # what is run, and positions of the arrays that are written and read
     "visit_rows": (visit_rows, (0,), (1, 5)),
+    "visit_rows_fractional": (visit_rows_fractional, (0, 19), (1, 5)),
     "visit_strata": (visit_strata, (0, 1), (4, 6, 7)),
     # bins of rows write to one array at a time, each its own rows
     "fit_feature": (fit_feature, (), ()),

@@ -19,7 +19,7 @@ from mfviz.telemetry.events import MemorySampled, RunStarted, Span
 from tests.fakes_device import FakeDriver
 from tests.solvers.test_asgd import random_problem
 
-KEYS = ("msgd", "ds_sgd_c", "ds_sgd_d", "gpusgd", "cumf_als", "cumf_ccd")
+KEYS = ("msgd", "fampsgd", "ds_sgd_c", "ds_sgd_d", "gpusgd", "cumf_als", "cumf_ccd")
 Make = Callable[..., Run]
 
 

@@ -61,7 +61,7 @@ def _residual(R, s, col, y, was, off, YT, old, pending, stale):
     return r
 
 
-@kernel("fit_feature", _feature_signature, widths=THREADS)
+@kernel("fit_feature", _feature_signature, widths=(1, 8, BLOCK), meets=BLOCK)
 def fit_feature(width, shuffle):
     """Make the kernel that finds the best values of a feature of rows.
 
@@ -131,7 +131,7 @@ def _biases_signature():
     )  # fmt: skip
 
 
-@kernel("step_biases", _biases_signature, widths=THREADS)
+@kernel("step_biases", _biases_signature, widths=(1, 8, BLOCK), meets=BLOCK)
 def step_biases(width, shuffle):
     """Make the kernel that sets the best biases of rows, and brings the residual up to date.
 
