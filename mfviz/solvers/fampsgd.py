@@ -60,6 +60,11 @@ class FAMPSGD(MSGD):
         kernel="kernels.cuda.rows, that of MSGD with other steps; on the CPU kernels.fractional.",
     )
 
+    lr = param.Number(
+        0.12,
+        bounds=(0.0, 10.0),
+        doc="Learning rate γ of the first epoch, before it is divided by the root of ε and errors.",
+    )
     order = param.Selector(
         default=0.5, objects=list(ORDERS), doc="Order ν of the derivative, in quarters."
     )
