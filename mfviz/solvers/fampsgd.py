@@ -63,7 +63,7 @@ class FAMPSGD(MSGD):
     lr = param.Number(
         0.12,
         bounds=(0.0, 10.0),
-        doc="Learning rate γ of the first epoch, before it is divided by the root of ε and errors.",
+        doc="Learning rate γ of the first epoch, before the root of ε and errors divides it.",
     )
     order = param.Selector(
         default=0.5, objects=list(ORDERS), doc="Order ν of the derivative, in quarters."
