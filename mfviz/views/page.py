@@ -7,6 +7,7 @@ kernels are made ready behind it.
 
 from __future__ import annotations
 
+import gc
 import math
 import sys
 from collections.abc import Callable, Mapping
@@ -27,6 +28,7 @@ from mfviz.views.desk import Desk
 from mfviz.views.host import Host, ServerHost, here
 from mfviz.views.launch import from_disk, recordings
 from mfviz.views.parts import box
+from mfviz.views.readiness import readiness
 from mfviz.views.session import PACES, Session
 from mfviz.views.tabs import TABS
 from mfviz.views.theme import material, sheet, variables
@@ -272,6 +274,10 @@ def serve() -> Any:
     pn.extension(notifications=False)
     sys.setswitchinterval(SWITCH_S)
     host = here()
+    if isinstance(host, ServerHost):
+        # Some 350,000 objects stay as long as the server does. To look for garbage among them
+        # takes a fifth of a second, which some page would wait for.
+        readiness().afterwards = gc.freeze
     page = build(host)
     if not isinstance(host, ServerHost):
         return page
