@@ -243,16 +243,18 @@ def _parts(
     """Build the problem of which the training ratings are chosen."""
     users, u = _renumber(ratings.u, in_train, ratings.n_users)
     items, i = _renumber(ratings.i, in_train, ratings.n_items)
-    keep = ~in_train & (u >= 0) & (i >= 0)
+    # With nothing held out the arrays serve as they are: they may lie on disk, larger than memory.
+    chosen = slice(None) if in_train.all() else in_train
     train = Ratings(
-        u[in_train],
-        i[in_train],
-        ratings.r[in_train],
+        u[chosen],
+        i[chosen],
+        ratings.r[chosen],
         ratings.user_ids[users],
         ratings.item_ids[items],
         ratings.name,
         ratings.notices,
     )
+    keep = ~in_train & (u >= 0) & (i >= 0)
     test = replace(train, u=u[keep], i=i[keep], r=ratings.r[keep])
     # Without repeated pairs no test pair can be a training pair too, and the count is spared.
     shared = _shared(train, test) if ratings.duplicates else 0
@@ -270,6 +272,8 @@ def _renumber(
     seen = np.zeros(count, dtype=np.bool_)
     seen[numbers[in_train]] = True
     left = np.flatnonzero(seen)
+    if len(left) == count:
+        return left, numbers
     table = np.full(count, -1, dtype=np.int32)
     table[left] = np.arange(len(left), dtype=np.int32)
     return left, table[numbers]
