@@ -21,6 +21,7 @@ from pyarrow import csv
 from mfviz.data.content import Content, Glued, blocks, holds, squeezed
 from mfviz.data.faults import CONTROL, LONGEST_ID, checker, find_fault
 from mfviz.data.numbering import number
+from mfviz.data.pieces import each
 from mfviz.data.ratings import NO_TIME
 from mfviz.data.sniff import UNIX_FROM, Dialect, shown
 
@@ -140,13 +141,16 @@ def _read(source: Content, dialect: Dialect) -> Columns:
     # Each column is given up once it is taken: of large files, two of all do not fit.
     columns = {name: table.column(name) for name in types}
     del table
-    user_ids, u = take_ids(columns.pop(user))
-    item_ids, i = take_ids(columns.pop(item))
-    r = take_ratings(columns.pop(rating))
-    times = None
+    takers: dict[str, Callable[[Any], Any]] = {
+        user: take_ids,
+        item: take_ids,
+        rating: take_ratings,
+    }
     if dialect.time is not None:
-        times = take_times(columns.pop(str(dialect.time * step)))
-    return Columns(user_ids, u, item_ids, i, r, dialect.notices, times)
+        takers[str(dialect.time * step)] = take_times
+    taken = each(lambda name: takers[name](columns.pop(name)), takers)
+    (user_ids, u), (item_ids, i), r, *times = taken
+    return Columns(user_ids, u, item_ids, i, r, dialect.notices, times[0] if times else None)
 
 
 def parse(

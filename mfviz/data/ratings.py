@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mfviz.data.numbering import lookup, number, stable_order
+from mfviz.data.pieces import each, pieces
 from mfviz.errors import DataError
 
 __all__ = ["NO_TIME", "Compressed", "Ratings", "compress"]
@@ -244,9 +245,9 @@ class Ratings:
     @cached_property
     def duplicates(self) -> int:
         """Ratings whose (user, item) pair has come before; they are kept."""
-        pair = self.pairs()
-        if (pair[1:] > pair[:-1]).all():
+        if all(each(self._ascends, pieces(self.nnz))):
             return 0  # files sorted by user and item need no more than this look
+        pair = self.pairs()
         cells = self.n_users * self.n_items
         if cells <= BITMAP_CELLS:
             seen = np.zeros(cells, dtype=np.bool_)
@@ -254,6 +255,13 @@ class Ratings:
             return self.nnz - int(np.count_nonzero(seen))
         pair.sort()
         return int(np.count_nonzero(pair[1:] == pair[:-1]))
+
+    def _ascends(self, part: slice) -> bool:
+        """Whether the cells of a piece, and the one before it, are in ascending order."""
+        u, i = (column[max(0, part.start - 1) : part.stop] for column in (self.u, self.i))
+        later = (u[1:] == u[:-1]) & (i[1:] > i[:-1])
+        later |= u[1:] > u[:-1]
+        return bool(later.all())
 
     def pairs(self) -> npt.NDArray[np.int64]:
         """Return the cells of the matrix that are rated, as ``u * n_items + i`` (a new array)."""

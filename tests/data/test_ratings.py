@@ -123,3 +123,12 @@ def test_numbers_of_ids_are_found_again() -> None:
     found = Ratings.from_triples(["b", "a", "b"], [30, 10, 20], [1, 2, 3])
     assert found.user_numbers(["a", "b", "c"]).tolist() == [0, 1, -1]
     assert found.item_numbers([30, 11]).tolist() == [2, -1]
+
+
+def test_one_repeated_pair_in_a_sorted_file_is_found_wherever_it_lies() -> None:
+    cells = np.arange(120)
+    assert Ratings.from_triples(*np.divmod(cells, 9), cells).duplicates == 0
+    for at in range(1, 120):
+        again = cells.copy()
+        again[at] = again[at - 1]
+        assert Ratings.from_triples(*np.divmod(again, 9), cells).duplicates == 1
