@@ -25,7 +25,15 @@ from mfviz.data.pieces import each
 from mfviz.data.ratings import NO_TIME
 from mfviz.data.sniff import UNIX_FROM, Dialect, shown
 
-__all__ = ["Columns", "parse", "read_delimited", "take_ids", "take_ratings", "take_times"]
+__all__ = [
+    "Columns",
+    "parse",
+    "read_delimited",
+    "take_ids",
+    "take_numbers",
+    "take_ratings",
+    "take_times",
+]
 
 Ids = npt.NDArray[Any]
 Int32 = npt.NDArray[np.int32]
@@ -262,6 +270,43 @@ def take_ids(column: Any) -> tuple[Ids, Int32]:
     del column, chunk
     pa.default_memory_pool().release_unused()
     return known, taken
+
+
+def take_numbers(column: Any) -> tuple[Ids, Int32]:
+    """Turn a column of whole numbers into distinct ids and the number of each row.
+
+    Parameters
+    ----------
+    column : pyarrow.ChunkedArray
+        Of int32.
+
+    Returns
+    -------
+    known : (distinct,) int64 array
+        Ascending.
+    numbers : (nnz,) int32
+
+    Raises
+    ------
+    ValueError
+        If a number is missing, or they are spread so widely that a table of them is too large.
+    """
+    if column.null_count:
+        raise ValueError("an id is missing")
+    low, high = (pc.min_max(column).as_py()[key] or 0 for key in ("min", "max"))
+    if high - low > max(4 * len(column), 1 << 20):
+        raise ValueError("ids are spread too widely")
+    table = np.zeros(high - low + 1, dtype=np.int32)
+    for chunk in column.chunks:
+        table[chunk.to_numpy() - low] = 1
+    found = np.flatnonzero(table)
+    table[found] = np.arange(len(found), dtype=np.int32)
+    numbers = np.empty(len(column), dtype=np.int32)
+    at = 0
+    for chunk in column.chunks:
+        numbers[at : at + len(chunk)] = table[chunk.to_numpy() - low]
+        at += len(chunk)
+    return found.astype(np.int64) + low, numbers
 
 
 def take_ratings(column: Any) -> Float32:

@@ -125,10 +125,18 @@ def test_numbers_of_ids_are_found_again() -> None:
     assert found.item_numbers([30, 11]).tolist() == [2, -1]
 
 
-def test_one_repeated_pair_in_a_sorted_file_is_found_wherever_it_lies() -> None:
-    cells = np.arange(120)
-    assert Ratings.from_triples(*np.divmod(cells, 9), cells).duplicates == 0
-    for at in range(1, 120):
-        again = cells.copy()
-        again[at] = again[at - 1]
-        assert Ratings.from_triples(*np.divmod(again, 9), cells).duplicates == 1
+@pytest.mark.parametrize("side", ["user", "item"])
+@pytest.mark.parametrize("inside", ["sorted", "not sorted"])
+def test_one_repeated_pair_is_found_wherever_it_lies(
+    side: str, inside: str, rng: np.random.Generator
+) -> None:
+    major, minor = np.divmod(np.arange(120), 9)
+    if inside == "not sorted":
+        order = np.lexsort((rng.random(120), major))
+        major, minor = major[order], minor[order]
+    for at in range(120):
+        pair = np.insert(major, at, major[at]), np.insert(minor, at, minor[at])
+        u, i = pair if side == "user" else pair[::-1]
+        assert Ratings.from_triples(u, i, np.ones(121)).duplicates == 1
+    u, i = (major, minor) if side == "user" else (minor, major)
+    assert Ratings.from_triples(u, i, np.ones(120)).duplicates == 0
