@@ -35,6 +35,7 @@ FAMILIES = {
     "averaged_sgd": "sgd",
     "ccd": "als",
     "ccdpp": "als",
+    "cumf_als": "als",
     "cumf_sgd": "fpsgd",
     "ds_sgd_c": "sgd",
     "ds_sgd_d": "sgd",

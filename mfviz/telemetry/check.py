@@ -265,6 +265,7 @@ PROMISES: dict[str, Callable[[Sequence[Event], Sequence[Span]], Iterable[str]]] 
     "asgd": _alternating,
     "ccd": _alternating,
     "ccdpp": _featurewise,
+    "cumf_als": _alternating,
     "cumf_sgd": _chunks,
     "ds_sgd_c": _dual_streams,
     "ds_sgd_d": _dual_streams,
