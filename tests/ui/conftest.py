@@ -109,6 +109,11 @@ class Desk:
         lines = (folders[0] / "events.jsonl").read_text(encoding="utf-8").splitlines(True)
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
+    def told(self, run_id: str) -> int:
+        """The last epoch of a run that was evaluated, by its file; 0 before the first one."""
+        epochs = [e["epoch"] for e in self.events(run_id) if e["event"] == "evaluated"]
+        return int(max(epochs, default=0))
+
     def ended(self, run_id: str) -> dict[str, Any] | None:
         """The last event of a run, once it is over."""
         events = self.events(run_id)

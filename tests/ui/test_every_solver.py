@@ -26,7 +26,7 @@ def test_it_runs_live_with_timeline_card_and_badge(opener, pair):
     )  # fmt: skip
     desk.ready()
     runs = dict(zip("AB", desk.run(), strict=True))
-    desk.until("both stream", lambda: desk.epochs("A") and desk.epochs("B"), seconds=30.0)
+    desk.until("both stream", lambda: all(map(desk.told, runs.values())), seconds=30.0)
     assert not all(desk.ended(run) for run in runs.values()), "seen while they go on"
     desk.until("both are over", lambda: all(desk.ended(r) for r in runs.values()), seconds=60.0)
     desk.until("all is shown", lambda: all(max(desk.epochs(run)) == EPOCHS for run in runs))

@@ -27,10 +27,10 @@ def test_two_solvers_stream_into_all_three_figures_while_they_run(opener):
     desk.ready()
     runs = desk.run()
     assert len(runs) == 2
-    desk.until("A and B are shown", lambda: desk.epochs("A") and desk.epochs("B"), 30.0)
+    desk.until("both go on", lambda: all(desk.told(run) for run in runs), seconds=30.0)
     late = []
     for _ in range(4):
-        told = max(e["epoch"] for e in desk.events(runs[0]) if e["event"] == "evaluated")
+        told = desk.told(runs[0])
         began = time.monotonic()
         desk.until("the epoch is on the page", lambda told=told: told in desk.epochs("A"))
         late.append(time.monotonic() - began)
@@ -59,10 +59,10 @@ def test_real_ratings_are_chosen_by_mouse_and_stream_while_they_train(opener, da
     desk.until("settings follow", lambda: {"fpsgd", "als"} <= set(desk.query.values()))
     desk.ready()
     runs = desk.run()
-    desk.until("both go on", lambda: desk.epochs("A") and desk.epochs("B"), seconds=60.0)
+    desk.until("both go on", lambda: all(desk.told(run) for run in runs), seconds=60.0)
     late = []
     for _ in range(6):
-        told = [e for e in desk.events(runs[0]) if e["event"] == "evaluated"][-1]["epoch"]
+        told = desk.told(runs[0])
         began = time.monotonic()
         desk.until("the epoch is on the page", lambda told=told: told in desk.epochs("A"))
         late.append(time.monotonic() - began)
