@@ -37,6 +37,8 @@ display speed are separate: the pace slows a run down so that you can watch it, 
 that are measured. On opening, a recorded run plays; Run starts a live one.</p>
 <p><b>Timeline</b> shows one epoch of each run, lane by lane: what ran beside what, what each lane
 waited for, and how much that is. <i>How computed</i> tells every figure's formula.</p>
+<p><b>Memory</b> tells for every solver what it would take and whether that fits, on this machine
+or on a device that you name, and shows what each run held over time.</p>
 <p><b>Data</b> shows the ratings that are chosen: who rates how much, which cells are filled, which
 values are given, and what is held out as a test.</p>
 """

@@ -7,13 +7,15 @@ from typing import Any
 
 from mfviz.views.board import Board
 from mfviz.views.data_view import DataView
+from mfviz.views.memory_view import MemoryView
 from mfviz.views.session import Session
 from mfviz.views.tabs import TABS
 from mfviz.views.timeline_view import TimelineView
 
 __all__ = ["PAGE_SETTINGS", "Pages"]
 
-PAGE_SETTINGS = ("epoch", "lanes")  # in the address
+PAGES: dict[str, Any] = {"data": DataView, "timeline": TimelineView, "memory": MemoryView}
+PAGE_SETTINGS = tuple(name for page in PAGES.values() for name in page.SETTINGS)  # in the address
 BELOW_STATUS = 2  # place of a page in the main column
 
 
@@ -66,7 +68,7 @@ class Pages:
             self.board.view.visible = tab == "train"
             for key, page in self.made.items():
                 page.view.visible = key == tab
-            figures = getattr(self.made.get(tab), "figures", ())
+            figures = self.made[tab].figures if tab in self.made else ()
             drawing = self.session.drawing
             drawing.figures = list(
                 self.board.figures if tab == "train" else (self.board.rmse, *figures)
@@ -83,16 +85,15 @@ class Pages:
 
     def query(self) -> dict[str, str]:
         """Tab and settings of the pages, as they stand in an address."""
-        found = dict(self._given)
+        found = {
+            name: text for name, text in self._given.items()
+            if not any(name in page.SETTINGS for page in self.made.values())
+        }  # fmt: skip
         for page in self.made.values():
-            if hasattr(page, "query"):
-                found |= page.query()
+            found |= page.query()
         return found | ({"tab": self.tab} if self.tab != "train" else {})
 
     def _make(self, tab: str) -> Any:
-        if tab == "data":
-            return DataView(self.session, self.theme)
-        page = TimelineView(self.session, self.theme, self._given)
+        page: Any = PAGES[tab](self.session, self.theme, self._given)
         page.changed = self.changed
-        self._given = {}
         return page

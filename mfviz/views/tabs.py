@@ -13,7 +13,7 @@ from mfviz.views.theme import sheet
 __all__ = ["TABS", "Tabs"]
 
 # Key in the address -> word on the tab.
-TABS = {"train": "Train", "timeline": "Timeline", "data": "Data"}
+TABS = {"train": "Train", "timeline": "Timeline", "memory": "Memory", "data": "Data"}
 
 
 class Tabs(pn.custom.JSComponent):

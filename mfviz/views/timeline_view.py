@@ -40,6 +40,8 @@ class TimelineView:
 
     Attributes
     ----------
+    SETTINGS : tuple of str
+        Names of its settings in an address.
     view : Panel object
     figure : EpochFigure
     figures : tuple
@@ -47,6 +49,8 @@ class TimelineView:
     changed : callable
         Called when the person chooses another epoch or run.
     """
+
+    SETTINGS = ("epoch", "lanes")
 
     def __init__(self, session: Session, theme: str, query: Mapping[str, str]) -> None:
         self.session = session

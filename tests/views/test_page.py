@@ -47,6 +47,7 @@ def test_the_page_opens_on_the_recorded_runs_and_plays_them(instant):
 def test_every_setting_is_in_the_address_and_comes_back(instant):
     view, host = make_view(
         "solver=fpsgd&compare=als&rank=12&b.lam=0.2&x=solve_s&logy=true&epoch=2&lanes=B"
+        "&fit.data=ML25M&fit.rank=8&fit.on=limit&fit.limit=500"
     )
     view.session.set_pace(50.0)
     view.session.unit = "checkpoint"
