@@ -260,18 +260,15 @@ def memory(
 
 def _rounding(parts: list[dict[str, Any]]) -> dict[str, Any]:
     """What a device takes beyond the arrays, which it gives out in granules."""
-    from mfviz.theory.memory import GRANULE, MIB
+    from mfviz.theory.memory import GRANULE, MIB, rounding_bytes
 
     sizes = [part["bytes"] for part in parts if part["part"] != "context"]
-    small = sum(size for size in sizes if size < GRANULE // 2)  # these share granules
-    whole = [size for size in sizes if size >= GRANULE // 2]
-    rounded = sum(-(-size // GRANULE) * GRANULE for size in [*whole, small])
     return {
         "name": "rounding of the arrays",
         "part": "workspace",
         "place": "device",
         "formula": f"to granules of {GRANULE // MIB} MiB",
-        "bytes": rounded - sum(sizes),
+        "bytes": rounding_bytes(sizes),
     }
 
 

@@ -19,23 +19,9 @@ from mfviz.cli_common import seconds, table
 from mfviz.data.problem import Problem
 from mfviz.progress import progress_bar
 from mfviz.solvers.base import registry, solver_class
-from mfviz.theory.cost import epoch_cost
+from mfviz.theory.cost import FAMILIES, epoch_cost
 
-__all__ = ["FAMILIES", "measure", "tell"]
-
-# Whose bytes and flops theory knows; of the others, updates are all that is told.
-FAMILIES = {
-    "als": "als",
-    "apsgd": "two-phase",
-    "asgd": "two-phase",
-    "ccd": "ccd",
-    "ccdpp": "ccdpp",
-    "dsgd": "sgd",
-    "fpsgd": "sgd",
-    "hogwild": "sgd",
-    "sgd": "sgd",
-    "strip_sgd": "sgd",
-}
+__all__ = ["measure", "tell"]
 
 
 def measure(

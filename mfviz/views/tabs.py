@@ -12,7 +12,8 @@ from mfviz.views.theme import sheet
 
 __all__ = ["TABS", "Tabs"]
 
-TABS = {"train": "Train", "data": "Data"}  # key in the address -> word on the tab
+# Key in the address -> word on the tab.
+TABS = {"train": "Train", "timeline": "Timeline", "memory": "Memory", "data": "Data"}
 
 
 class Tabs(pn.custom.JSComponent):
