@@ -87,11 +87,11 @@ class View:
         self.transport = Transport(self.session)
         self.session.watch(self.drawer.refresh, 1.0)
         self.session.watch(self._write_address, 1.0)
+        self.pages = Pages(self.session, self.board, self.theme, query)
         self.main = box(
-            pn.Column, self.board.status.view, self.board.view, self.transport.view,
-            parts=("main",), sizing_mode="stretch_both",
+            pn.Column, self.board.status.view, self.board.view, self.pages.view,
+            self.transport.view, parts=("main",), sizing_mode="stretch_both",
         )  # fmt: skip
-        self.pages = Pages(self.session, self.board, self.main, self.theme, query)
         self.pages.changed = self._write_address
         self.on_tab: Callable[[str], None] = lambda tab: None
         self.when_loaded(lambda: self.show_tab(query.get("tab", "train")))
