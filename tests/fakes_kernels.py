@@ -62,9 +62,30 @@ def solve_systems(blocks, X, indptr, A, b, first, lam, weighted) -> int:
     return 0
 
 
+def visit_strata(
+    blocks, P, Q, bu, bi, ids, values, offsets, strata, low, high,
+    mu, lr, lam, lr_bias, lam_bias, biased,
+) -> int:  # fmt: skip
+    visits, d = 0, len(strata)
+    for s in range(low, high):
+        for row in range(d):
+            for t in range(*offsets[row * d + strata[s, row] :][:2]):
+                u, i, r = ids[3 * t], ids[3 * t + 1], values[3 * t + 2]
+                p, q, visits = P[u].copy(), Q[i].copy(), visits + 1
+                e = r - (mu + p @ q)
+                if biased:
+                    e -= bu[u] + bi[i]
+                    bu[u] += lr_bias * (e - lam_bias * bu[u])
+                    bi[i] += lr_bias * (e - lam_bias * bi[i])
+                P[u] += lr * (e * q - lam * p)
+                Q[i] += lr * (e * p - lam * q)
+    return visits
+
+
 Done = tuple[Callable[..., int], tuple[int, ...], tuple[int, ...]]
 DONE: dict[str, Done] = {  # what is run, and positions of the arrays that are written and read
     "visit_rows": (visit_rows, (0,), (1, 5)),
+    "visit_strata": (visit_strata, (0, 1), (4, 6, 7)),
     "gram": (gram, (7, 8), (0, 1, 6)),
     "solve_systems": (solve_systems, (0,), (2, 3)),
 }

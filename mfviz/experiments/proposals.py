@@ -41,6 +41,7 @@ FAMILIES = {
     "ds_sgd_d": "sgd",
     "dsgd": "sgd",
     "fpsgd": "fpsgd",
+    "gpusgd": "sgd",
     "hogwild": "sgd",
     "minibatch_sgd": "sgd",
     "msgd": "sgd",

@@ -271,6 +271,7 @@ PROMISES: dict[str, Callable[[Sequence[Event], Sequence[Span]], Iterable[str]]] 
     "ds_sgd_d": _dual_streams,
     "dsgd": _dsgd,
     "fpsgd": _fpsgd,
+    "gpusgd": _dsgd,
     "hogwild": _hogwild,
     "msgd": _alternating,
     "strip_sgd": _strips,

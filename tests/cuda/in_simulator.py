@@ -6,10 +6,12 @@ far the two results are from each other, and what the lanes did.
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
+from threading import Lock
 from typing import Any
 from unittest import mock
 
@@ -35,6 +37,7 @@ CASES: dict[str, dict[str, Any]] = {  # settings beside those that all have
     },
     "cumf_sgd": {"warps": 1, "workers": 1},
     "cumf_sgd of three": {"key": "cumf_sgd", "warps": 3, "workers": 1, "rank": 20},
+    "gpusgd": {"grid": 3, "threads_a_block": 4, "rank": 17},
     "ds_sgd_d asynchronous": {"key": "ds_sgd_d", "batch": 41, "rank": 3},
 }  # fmt: skip
 APART = {"cumf_sgd of three"}  # rows of one rating each: the order of visits does not matter
@@ -56,6 +59,40 @@ def problem(name: str) -> Problem:
     return Problem(
         Ratings(u, i, some.r, *names), Ratings(none, none, none.astype(np.float32), *names)
     )
+
+
+class Allocations(dict[Any, Any]):
+    """Shared arrays of a block by where they are asked for, each made by one thread.
+
+    The simulator looks, and makes an array where there is none: of two threads that look at once
+    each would get its own. Here the second one waits until the first has put its array in.
+    """
+
+    def __init__(self) -> None:
+        self._making = Lock()
+
+    def get(self, place: Any, default: Any = None) -> Any:
+        self._making.acquire()
+        found = super().get(place, default)
+        if found is not None:
+            self._making.release()
+        return found
+
+    def __setitem__(self, place: Any, array: Any) -> None:
+        super().__setitem__(place, array)
+        self._making.release()
+
+
+def share_alike() -> None:
+    """Have the simulator's blocks keep their shared arrays in :class:`Allocations`."""
+    shared = importlib.import_module("numba.cuda.simulator.kernelapi").FakeCUDAShared
+    make = shared.__init__
+
+    def init(self: Any, size: int) -> None:
+        make(self, size)
+        self._allocations = Allocations()
+
+    shared.__init__ = init
 
 
 def in_turn(ops: Sequence[streams.Op], many: int) -> list[streams.Job]:
@@ -81,6 +118,7 @@ def train(name: str, backend: str) -> tuple[Any, list[dict[str, Any]], int]:
 def main() -> None:
     """Train all cases and print what came out."""
     sys.setswitchinterval(1e-5)  # the simulator's threads wait for each other all the time
+    share_alike()
     found = {}
     for name in CASES:
         with mock.patch.object(streams, "plan", in_turn) if name in IN_TURN else nullcontext():

@@ -14,7 +14,7 @@ from mfviz.solvers.cumf_als import CuMFALS
 from tests.naive_gpu import als_by_cg
 from tests.solvers.recorded import Record, train
 from tests.solvers.test_als import distance, random_problem
-from tests.solvers.test_msgd import on_device
+from tests.solvers.test_msgd import memory_held, memory_of, on_device
 
 SETTINGS: dict[str, Any] = {"rank": 5, "epochs": 3, "workers": 2, "lam": 0.05}
 BY_CG: dict[str, Any] = {**SETTINGS, "solve": "cg", "cg_steps": 2}
@@ -80,10 +80,7 @@ def test_a_device_is_asked_for_the_same(settings: dict[str, Any], chunk: int | N
     assert sum(s["ratings"] for s in spans) == checkpoints[-1].updates == 6 * problem.train.nnz
     kinds = {s["name"] for s in spans if s["op"] == "kernel"}
     assert kinds == {"users", "items", "solve users", "solve items"}
-    model = solver.memory(problem.n_users, problem.n_items, problem.train.nnz, "cuda")
-    for place, where in (("cuda:0", "device"), ("host", "host")):
-        size = sum(part.bytes for part in model.parts if part.place == where)
-        assert size == sum(bytes_ for (at, _), bytes_ in held.items() if at == place), place
+    assert memory_of(solver, problem) == memory_held(held)
 
 
 def test_rows_come_in_batches_where_their_systems_do_not_fit() -> None:

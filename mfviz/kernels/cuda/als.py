@@ -147,8 +147,7 @@ def _gram(width, shuffle, half):
 
     def gram(X, Y, bx, by, indptr, index, r, A, b, first, mu, lam_bias, weighted, biased):
         at, thread = np.int64(cuda.blockIdx.x), np.int64(cuda.threadIdx.x)
-        slot, part = at // parts, at % parts
-        row = first + slot
+        slot, part, row = at // parts, at % parts, first + at // parts
         start, n = indptr[row], indptr[row + 1] - indptr[row]
         if n == 0:
             return
@@ -179,8 +178,8 @@ def _gram(width, shuffle, half):
                     rest += values[t]
         if biased and part == 0:
             explained = total(X[row, min(thread, columns - 1)] * seen, thread, sums)
-            ridge = lam_bias * np.float32(n) if weighted else lam_bias
-            bias = (rest - explained) / (np.float32(n) + ridge)
+            times = np.float32(n) if weighted else np.float32(1.0)
+            bias = (rest - explained) / (np.float32(n) + lam_bias * times)
             right -= bias * seen
             if thread == 0:
                 bx[row] = bias
@@ -270,7 +269,8 @@ def _solve(width, shuffle):
                 X[row, j] = np.float32(0.0)
             return
         near = cuda.shared.array((room, room), real)
-        line, heads = cuda.shared.array(width, real), cuda.shared.array(width, real)
+        line = cuda.shared.array(width, real)
+        heads = cuda.shared.array(width, real)
         floors = cuda.shared.array(width, real)
         M, base = (near, np.int64(0)) if fits else (A, slot * columns)
         ridge = lam if weighted else lam / np.float32(n)
