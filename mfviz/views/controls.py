@@ -153,9 +153,17 @@ class Drawer:
         missing = {names[backend]: reason for backend, reason in places.items() if reason}
         self.backends[slot].param.update(
             options=list(names.values()), disabled_options=list(missing),
-            helper_text=" ".join(f"{name}: {reason}" for name, reason in missing.items()),
+            helper_text=self._why_not(slot, places),
             value=names[settings.backend(slot)],
         )  # fmt: skip
+
+    def _why_not(self, slot: str, places: dict[str, str]) -> str:
+        """Reasons of what cannot be used; told once where both slots have the same."""
+        settings = self.desk.settings
+        reasons = " ".join(reason for reason in places.values() if reason)
+        if reasons and slot == "B" and settings is not None and settings.places("A") == places:
+            return "CUDA: as above."
+        return reasons
 
     # --- fields -----------------------------------------------------------------------------
 

@@ -33,10 +33,17 @@ def test_what_cannot_be_used_is_disabled_and_says_why():
     assert drawer.room["A"].visible
     assert where.options == ["CPU", "CUDA"]
     assert where.disabled_options == ["CUDA"]
-    assert where.helper_text == "CUDA: There is no driver: install one."
+    assert where.helper_text == "There is no driver: install one."
     assert where.value == "CPU"
     assert not drawer.room["B"].visible, "als runs on the CPU only"
     assert "B" not in drawer.backends, "nothing is made that nobody needs"
+
+
+@pytest.mark.usefixtures("without")
+def test_a_reason_that_both_have_is_told_once():
+    drawer, _ = drawer_of(solver="msgd", compare="ds_sgd_d")
+    assert drawer.backends["A"].helper_text == "There is no driver: install one."
+    assert drawer.backends["B"].helper_text == "CUDA: as above."
 
 
 @pytest.mark.usefixtures("with_cuda")
