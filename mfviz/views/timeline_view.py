@@ -40,8 +40,6 @@ class TimelineView:
 
     Attributes
     ----------
-    SETTINGS : tuple of str
-        Names of its settings in an address.
     view : Panel object
     figure : EpochFigure
     figures : tuple
@@ -49,8 +47,6 @@ class TimelineView:
     changed : callable
         Called when the person chooses another epoch or run.
     """
-
-    SETTINGS = ("epoch", "lanes")
 
     def __init__(self, session: Session, theme: str, query: Mapping[str, str]) -> None:
         self.session = session
