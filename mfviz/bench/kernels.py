@@ -13,10 +13,10 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from mfviz.bench.bandwidth import MIB_OF_ARRAY, gathers_per_s, gigabytes_per_s
 from mfviz.bench.solvers import once
 from mfviz.cli_common import seconds, table
 from mfviz.data.problem import Problem
+from mfviz.experiments.bandwidth import MIB_OF_ARRAY, gathers_per_s, gigabytes_per_s
 from mfviz.progress import progress_bar
 from mfviz.solvers.base import registry, solver_class
 from mfviz.theory.cost import FAMILIES, epoch_cost
@@ -44,7 +44,7 @@ def measure(
     solvers : sequence of str
         Keys; all that run on the CPU if it is empty.
     mib : int
-        As in :func:`mfviz.bench.bandwidth.gigabytes_per_s`.
+        As in :func:`mfviz.experiments.bandwidth.gigabytes_per_s`.
 
     Returns
     -------

@@ -45,16 +45,12 @@ class DataView:
 
     Attributes
     ----------
-    SETTINGS : tuple of str
-        Names of its settings in an address: it has none.
     view : Panel object
     figures : tuple
         What a session draws while the tab is shown: nothing that changes with a run.
     changed : callable
         Never called.
     """
-
-    SETTINGS = ()
 
     def __init__(self, session: Session, theme: str, query: Mapping[str, str]) -> None:
         self.session, self.theme = session, theme

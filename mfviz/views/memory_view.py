@@ -18,6 +18,7 @@ from mfviz.views.fit_table import fit_table
 from mfviz.views.live_steps import StepsFigure
 from mfviz.views.parts import Html, box, card, heading
 from mfviz.views.session import Session
+from mfviz.views.tabs import SETTINGS
 from mfviz.views.theme import sheet
 from mfviz.views.tracks import LETTERS
 
@@ -25,7 +26,7 @@ __all__ = ["MemoryView"]
 
 OURS = "chosen data"
 DEFAULT_LIMIT = 1200.0  # MiB, of a device of one's own
-NAMES = {"shape": "fit.data", "rank": "fit.rank", "place": "fit.on", "limit": "fit.limit"}
+NAMES = dict(zip(("shape", "rank", "place", "limit"), SETTINGS["memory"], strict=True))
 
 
 class MemoryView:
@@ -42,15 +43,11 @@ class MemoryView:
     Attributes
     ----------
     view : Panel object
-    SETTINGS : tuple of str
-        Names of its settings in an address.
     figures : tuple of StepsFigure
         What a session draws while the tab is shown.
     changed : callable
         Called when the person chooses something.
     """
-
-    SETTINGS = tuple(NAMES.values())
 
     def __init__(self, session: Session, theme: str, query: Mapping[str, str]) -> None:
         self.session = session

@@ -8,17 +8,13 @@ from typing import Any
 import panel as pn
 
 from mfviz.views.board import Board
-from mfviz.views.data_view import DataView
-from mfviz.views.memory_view import MemoryView
 from mfviz.views.parts import box
 from mfviz.views.session import Session
-from mfviz.views.tabs import TABS
-from mfviz.views.timeline_view import TimelineView
+from mfviz.views.tabs import SETTINGS, TABS
 
 __all__ = ["PAGE_SETTINGS", "Pages"]
 
-PAGES: dict[str, Any] = {"data": DataView, "timeline": TimelineView, "memory": MemoryView}
-PAGE_SETTINGS = tuple(name for page in PAGES.values() for name in page.SETTINGS)  # in the address
+PAGE_SETTINGS = tuple(name for names in SETTINGS.values() for name in names)
 
 
 class Pages:
@@ -90,15 +86,28 @@ class Pages:
 
     def query(self) -> dict[str, str]:
         """Tab and settings of the pages, as they stand in an address."""
-        found = {
-            name: text for name, text in self._given.items()
-            if not any(name in page.SETTINGS for page in self.made.values())
-        }  # fmt: skip
+        taken = {name for key in self.made for name in SETTINGS.get(key, ())}
+        found = {name: text for name, text in self._given.items() if name not in taken}
         for page in self.made.values():
             found |= page.query()
         return found | ({"tab": self.tab} if self.tab != "train" else {})
 
     def _make(self, tab: str) -> Any:
-        page: Any = PAGES[tab](self.session, self.theme, self._given)
+        page: Any = _class(tab)(self.session, self.theme, self._given)
         page.changed = self.changed
         return page
+
+
+def _class(tab: str) -> Any:
+    """The class of a page; imported here, so that the train page opens without the others."""
+    if tab == "timeline":
+        from mfviz.views.timeline_view import TimelineView
+
+        return TimelineView
+    if tab == "memory":
+        from mfviz.views.memory_view import MemoryView
+
+        return MemoryView
+    from mfviz.views.data_view import DataView
+
+    return DataView

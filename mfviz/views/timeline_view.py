@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -40,8 +42,6 @@ class TimelineView:
 
     Attributes
     ----------
-    SETTINGS : tuple of str
-        Names of its settings in an address.
     view : Panel object
     figure : EpochFigure
     figures : tuple
@@ -49,8 +49,6 @@ class TimelineView:
     changed : callable
         Called when the person chooses another epoch or run.
     """
-
-    SETTINGS = ("epoch", "lanes")
 
     def __init__(self, session: Session, theme: str, query: Mapping[str, str]) -> None:
         self.session = session
@@ -63,7 +61,8 @@ class TimelineView:
         self.sums_title, self.sums = Html("", "cardhead"), Html("", "bars")
         self.waits = Html("", "bars")
         self.formulas = html("", "formulas")
-        self._quiet = False
+        self.limit = math.nan  # bytes a second that memory gives here, once it was measured
+        self._quiet = self._measuring = False
         self._controls()
         self.view = self._layout()
         self._read(query)
@@ -73,7 +72,7 @@ class TimelineView:
     def refresh(self) -> None:
         """Bring the numbers up to date with the figure."""
         shown, brush = self.figure.shown, self.figure.brush
-        self.keys.set(key_figures(shown))
+        self.keys.set(key_figures(shown, self.limit))
         self.waits.set(reasons(shown))
         self.sums.set(selection(shown, brush))
         words = f"{brush[0]:.3g} to {brush[1]:.3g} ms" if brush else "the brush selects a part"
@@ -127,9 +126,30 @@ class TimelineView:
             self.figure.only = query["lanes"]
 
     def _explain(self) -> None:
-        words = how_computed(self.figure.shown)
+        words = how_computed(self.figure.shown, self.limit)
         if self.formulas.object != words:
             self.formulas.object = words
+        self.measure.visible = math.isnan(self.limit)
+        self.measure.disabled = self._measuring or self.session.live
+
+    def _measure(self) -> None:
+        """Measure what memory gives, on a thread of its own; it would slow a run beside it."""
+        if self._measuring or self.session.live or not math.isnan(self.limit):
+            return
+        self._measuring = self.measure.disabled = True
+
+        def work() -> None:
+            from mfviz.experiments.bandwidth import memory_limit
+
+            found = memory_limit()
+            self.session.host.later(lambda: self._measured(found))
+
+        threading.Thread(target=work, name="mfviz-bandwidth", daemon=True).start()
+
+    def _measured(self, limit: float) -> None:
+        self.limit, self._measuring = limit, False
+        with self.session.host.hold():
+            self.refresh()
 
     # --- controls ---------------------------------------------------------------------------
 
@@ -144,9 +164,11 @@ class TimelineView:
         self.following = _button("next", "Epoch after", lambda: later(lambda: self._go(1)))
         self.latest = _text("Latest", lambda: later(lambda: self._look(0)))
         self.how = _text("How computed", lambda: later(self._open))
+        self.measure = _text("Measure this machine's memory", lambda: later(self._measure))
         self.dialog = pmui.Dialog(
-            self.formulas, title="How the figures are computed", open=False, close_on_click=True,
-            show_close_button=True, width_option="md", styles={"position": "absolute"}, sx=DIALOG,
+            self.formulas, self.measure, title="How the figures are computed", open=False,
+            close_on_click=True, show_close_button=True, width_option="md",
+            styles={"position": "absolute"}, sx=DIALOG,
         )  # fmt: skip
 
     def _layout(self) -> Any:

@@ -25,7 +25,7 @@ REASONS = {
     "barrier": "barrier: other lanes not done",
     "no-free-block": "no free block",
     "launch": "launch and hand-over",
-    BETWEEN: "host code between calls",
+    BETWEEN: "between calls: no span",
     "wait": "no reason told",
 }
 KINDS = {
@@ -150,7 +150,9 @@ def _moved(s: Shown, limit: float) -> Figure:
         else:
             notes.append(f"kernels {number_text(kernels / 1e9)} GB/s, {flops} by formula")
         if math.isfinite(limit) and s.history.backend == "cpu":
-            notes.append(f"{_percent(kernels / limit)} % of memory's {limit / 1e9:.0f} GB/s")
+            notes.append(
+                f"{_percent(kernels / limit)} % of the {limit / 1e9:.0f} GB/s that memory gives"
+            )
     if math.isnan(number):
         return NOTHING, "", "no formula is known for this solver"
     return number_text(number / 1e9), "GB/s", "; ".join(notes)

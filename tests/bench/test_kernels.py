@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner
 
 from mfviz.bench import kernels, scaling, solvers
-from mfviz.bench.bandwidth import gathers_per_s, gigabytes_per_s
 from mfviz.bench.cli import bench
 from mfviz.data.problem import Problem, split
 from mfviz.data.synthetic import PRESETS, generate
+from mfviz.experiments.bandwidth import gathers_per_s, gigabytes_per_s
 from mfviz.kernels.triad import gathered_sum
 from mfviz.solvers.base import registry
 from mfviz.theory.cost import FAMILIES

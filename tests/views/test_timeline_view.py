@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -107,7 +108,7 @@ def test_waits_are_told_by_reason_and_the_rest_is_not_hidden():
     text = reasons(figure_of(known()).shown)
     assert "copy not there yet" in text
     assert ">5 ms<" in text
-    assert "host code between calls" in text
+    assert "between calls: no span" in text
     assert ">13 ms<" in text  # 30 ms of lanes, 12 at work, 5 of waits
     assert "Idle in all, A: 18 ms of 3 × 10 ms." in text
 
@@ -210,3 +211,24 @@ def test_the_other_theme_colours_the_figure_in_place():
     view.set_theme("dark")
     assert figure.figure is model
     assert model.background_fill_color == TOKENS["dark"]["surface"]
+
+
+def test_the_share_of_the_machines_memory_is_told_once_it_was_measured(monkeypatch):
+    monkeypatch.setattr("mfviz.experiments.bandwidth.memory_limit", lambda: 20e9)
+    view, host = opened()
+    view.session.seek(view.session.end)
+    host.advance(1.0)
+    page = view.pages.made["timeline"]
+    assert "that memory gives" not in page.keys.pane.object
+    page._open()
+    assert page.measure.visible
+    assert not page.measure.disabled
+    page._measure()
+    deadline = time.monotonic() + 20
+    while page._measuring:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+        host.advance(0.1)
+    assert "of the 20 GB/s that memory gives" in page.keys.pane.object
+    assert "% of the 20.0 GB/s that a triad of all threads reached" in page.formulas.object
+    assert not page.measure.visible
