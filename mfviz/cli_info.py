@@ -115,7 +115,7 @@ def datasets(as_json: bool) -> None:
 
 @click.group()
 def data() -> None:
-    """Get data sets."""
+    """Get data sets, and see what is kept of them."""
 
 
 @data.command()
@@ -139,6 +139,34 @@ def get(name: str, yes: bool) -> None:
             raise ParameterError(f"say that you accept this licence: mfviz data get {name} --yes.")
         accepted = click.confirm(f"Download {found.url} ({size(found.bytes)})?", err=True)
     click.echo(download(name, accept_licence=accepted))
+
+
+@data.command()
+@click.option("--clear", "wanted", is_flag=True, help="Remove them all.")
+@as_option
+def cache(wanted: bool, as_json: bool) -> None:
+    """List the large sets that were read once and are opened at once since, or remove them."""
+    from mfviz.data.column_cache import clear, kept_sets
+    from mfviz.data.places import columns_dir
+
+    freed = clear() if wanted else 0
+    sets = [
+        {"name": k.name, "ratings": k.ratings, "bytes": k.bytes, "files": list(k.files)}
+        for k in kept_sets()
+    ]
+    if as_json:
+        echo_json({"folder": str(columns_dir()), "sets": sets, "freed_bytes": freed})
+        return
+    if wanted:
+        click.echo(f"{size(freed)} freed in {columns_dir()}")
+        return
+    rows = [
+        (k.name, f"{k.ratings:,}", size(k.bytes), k.files[0] if k.files else "synthetic")
+        for k in kept_sets()
+    ]
+    if rows:
+        click.echo(table(("name", "ratings", "size", "read from"), rows))
+    click.echo(f"{len(rows)} large sets are kept in {columns_dir()}")
 
 
 def _dataset(found: Entry) -> dict[str, Any]:
@@ -232,18 +260,15 @@ def memory(
 
 def _rounding(parts: list[dict[str, Any]]) -> dict[str, Any]:
     """What a device takes beyond the arrays, which it gives out in granules."""
-    from mfviz.theory.memory import GRANULE, MIB
+    from mfviz.theory.memory import GRANULE, MIB, rounding_bytes
 
     sizes = [part["bytes"] for part in parts if part["part"] != "context"]
-    small = sum(size for size in sizes if size < GRANULE // 2)  # these share granules
-    whole = [size for size in sizes if size >= GRANULE // 2]
-    rounded = sum(-(-size // GRANULE) * GRANULE for size in [*whole, small])
     return {
         "name": "rounding of the arrays",
         "part": "workspace",
         "place": "device",
         "formula": f"to granules of {GRANULE // MIB} MiB",
-        "bytes": rounded - sum(sizes),
+        "bytes": rounding_bytes(sizes),
     }
 
 

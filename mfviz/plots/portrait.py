@@ -15,6 +15,7 @@ from mfviz.plots import style
 
 __all__ = ["DRAWINGS", "cells", "popularity", "values"]
 
+Draw = Callable[..., Any]
 SIDES = {"users": "A", "items": "B"}  # a colour a side
 LOOK: dict[str, Any] = {
     "backend": "bokeh", "responsive": True, "min_height": 180, "show_legend": False, "title": "",
@@ -32,7 +33,7 @@ def popularity(portrait: Portrait, theme: str = "light") -> Any:
 
     Returns
     -------
-    holoviews.Overlay
+    holoviews element
     """
     hv = _holoviews()
     layers = []
@@ -59,17 +60,7 @@ def popularity(portrait: Portrait, theme: str = "light") -> Any:
 
 
 def values(portrait: Portrait, theme: str = "light") -> Any:
-    """How often each rating value is given.
-
-    Parameters
-    ----------
-    portrait : Portrait
-    theme : {"light", "dark"}
-
-    Returns
-    -------
-    holoviews.Rectangles
-    """
+    """How often each rating value is given; see :func:`popularity`."""
     hv = _holoviews()
     steps = np.diff(portrait.values)
     half = 0.42 * (steps.min() if len(steps) else 1.0)
@@ -77,26 +68,18 @@ def values(portrait: Portrait, theme: str = "light") -> Any:
         (value - half, 0.0, value + half, count)
         for value, count in zip(portrait.values, portrait.counts, strict=True)
     ]
-    token = style.TOKENS[theme]
     return hv.Rectangles(bars, ["rating", "count", "to", "top"]).opts(
-        fill_color=token["accent"], line_color=None, xlabel="rating", ylabel="ratings",
-        ylim=(0.0, 1.05 * float(portrait.counts.max())), yformatter="%d", **LOOK,
+        fill_color=style.TOKENS[theme]["accent"], line_color=None, xlabel="rating",
+        ylabel="ratings", ylim=(0.0, 1.05 * float(portrait.counts.max())), yformatter="%d",
+        **LOOK,
     )  # fmt: skip
 
 
 def cells(portrait: Portrait, theme: str = "light") -> Any:
     """Which part of the matrix is filled: users from the busiest down, items from the hottest on.
 
-    The colour is the logarithm of the share of filled cells, since it spans several powers of ten.
-
-    Parameters
-    ----------
-    portrait : Portrait
-    theme : {"light", "dark"}
-
-    Returns
-    -------
-    holoviews.Image
+    The colour is the logarithm of the share of filled cells, since it spans several powers of ten;
+    see :func:`popularity`.
     """
     hv = _holoviews()
     filled = portrait.cells[::-1]  # an image begins with the row of the largest y
@@ -110,9 +93,17 @@ def cells(portrait: Portrait, theme: str = "light") -> Any:
 
 
 # Kind of a drawing -> what draws it.
-DRAWINGS: dict[str, Callable[[Portrait, str], Any]] = {
+DRAWINGS: dict[str, Draw] = {
     "popularity": popularity, "values": values, "cells": cells,
 }  # fmt: skip
+
+
+def _holoviews() -> Any:
+    """HoloViews with its Bokeh backend; imported late, as most who import mfviz draw nothing."""
+    import holoviews as hv
+    import holoviews.plotting.bokeh  # registers the backend
+
+    return hv
 
 
 def _first(portrait: Portrait) -> str:
@@ -125,10 +116,3 @@ def _ramp(low: str, high: str, steps: int = 64) -> list[str]:
     start, end = (np.array([int(c[at : at + 2], 16) for at in (1, 3, 5)]) for c in (low, high))
     mixed = np.linspace(start, end, steps).round().astype(int)
     return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in mixed]
-
-
-def _holoviews() -> Any:
-    import holoviews as hv
-    import holoviews.plotting.bokeh  # registers the backend
-
-    return hv

@@ -16,6 +16,7 @@ from mfviz.data import catalog
 from mfviz.views.chips import icon
 from mfviz.views.desk import OWN_FILE, Desk
 from mfviz.views.icons import button_icon
+from mfviz.views.inputs import select, text
 from mfviz.views.parts import Html, box
 from mfviz.views.session import Session
 from mfviz.views.settings import NONE, Field, Key, write
@@ -56,7 +57,8 @@ class Drawer:
         self.advanced.param.watch(self._unfold, "active")
         top = box(
             pn.Column, self.data, self.path, self.about.pane, self.solver, self.card_a.pane,
-            self.compare, self.card_b.pane, self.main, self.advanced, parts=("drawer",),
+            self.room["A"], self.compare, self.card_b.pane, self.room["B"], self.main,
+            self.advanced, parts=("drawer",),
         )  # fmt: skip
         self.view = [top, self.footer]
         self.desk.watchers.append(self.refresh)
@@ -81,11 +83,11 @@ class Drawer:
     def _make_data(self) -> None:
         self._names = {entry.title: entry.name for entry in catalog.entries()}
         missing = [entry.title for entry in catalog.entries() if not entry.available]
-        self.data = _select(
+        self.data = select(
             "Data", [*self._names, OWN_FILE], "Ratings to factorize; 10 % are held out as a test.",
             disabled_options=missing,
         )  # fmt: skip
-        self.path = _text(
+        self.path = text(
             "Ratings file",
             "Path of a ratings file on the machine that serves this page: u.data, ratings.dat, "
             ".csv, .tsv or .npz.",
@@ -96,11 +98,13 @@ class Drawer:
         self.path.param.watch(self._path_typed, "value")
 
     def _make_solvers(self) -> None:
-        self.solver = _select("Solver A", [], "The algorithm of run A.")
-        self.compare = _select(
+        self.solver = select("Solver A", [], "The algorithm of run A.")
+        self.compare = select(
             "Solver B", [NONE], "A second algorithm on the same problem, drawn on the same axes."
         )
         self.card_a, self.card_b = Html(), Html()
+        self.room = {slot: box(pn.Column, visible=False) for slot in ("A", "B")}
+        self.backends: dict[str, Any] = {}  # made when a solver has several
         self.solver.param.watch(lambda event: self._solver_chosen("A", event.new), "value")
         self.compare.param.watch(lambda event: self._solver_chosen("B", event.new), "value")
 
@@ -130,6 +134,37 @@ class Drawer:
             key = settings.solvers[slot]
             line = escape(_one_line(settings.registry[key])) if key else "no second run"
             shown.set(f'<div class="help line" title="{line}">{line}</div>')
+
+            self._refresh_backend(slot)
+
+    def _refresh_backend(self, slot: str) -> None:
+        """Offer the backends of a solver that has several; why one cannot be used stands below."""
+        settings = self.desk.settings
+        assert settings is not None
+        places = settings.places(slot) if settings.solvers[slot] else {}
+        self.room[slot].visible = len(places) > 1
+        if len(places) < 2:
+            return
+        if slot not in self.backends:
+            where = select(f"Backend · {slot}", [], "Where the kernels of this run work.")
+            where.param.watch(lambda event: self._backend_chosen(slot, event.new), "value")
+            self.backends[slot] = where
+            self.room[slot].append(where)
+        names = {backend: backend.upper() for backend in places}
+        missing = {names[backend]: reason for backend, reason in places.items() if reason}
+        self.backends[slot].param.update(
+            options=list(names.values()), disabled_options=list(missing),
+            helper_text=self._why_not(slot, places),
+            value=names[settings.backend(slot)],
+        )  # fmt: skip
+
+    def _why_not(self, slot: str, places: dict[str, str]) -> str:
+        """Reasons of what cannot be used; told once where both slots have the same."""
+        settings = self.desk.settings
+        reasons = " ".join(reason for reason in places.values() if reason)
+        if reasons and slot == "B" and settings is not None and settings.places("A") == places:
+            return "CUDA: as above."
+        return reasons
 
     # --- fields -----------------------------------------------------------------------------
 
@@ -167,9 +202,9 @@ class Drawer:
                 stylesheets=[sheet("switch")], sizing_mode="stretch_width", color="primary",
             )  # fmt: skip
         elif field.kind == "choice":
-            widget = _select(label, [str(c) for c in field.choices], field.help)
+            widget = select(label, [str(c) for c in field.choices], field.help)
         else:
-            widget = _text(label, field.help, unit=field.unit)
+            widget = text(label, field.help, unit=field.unit)
         widget.param.watch(lambda event: self._edited(field.key, event.new), "value")
         return widget
 
@@ -237,24 +272,13 @@ class Drawer:
         key = next((k for k, cls in settings.registry.items() if cls.title == title), "")
         self.session.host.later(lambda: self.desk.choose_solver(slot, key))
 
+    def _backend_chosen(self, slot: str, name: str) -> None:
+        if not self._quiet and name:
+            self.session.host.later(lambda: self.desk.choose_backend(slot, name.lower()))
+
     def _edited(self, key: Key, value: Any) -> None:
         if not self._quiet:
             self.session.host.later(lambda: self.desk.edit(key, value))
-
-
-def _select(label: str, options: list[str], help_text: str, **settings: Any) -> Any:
-    return pmui.Select(
-        label=label, options=options, description=help_text, size="small", margin=0,
-        stylesheets=[sheet("field")], sizing_mode="stretch_width", **settings,
-    )  # fmt: skip
-
-
-def _text(label: str, help_text: str, *, unit: str = "", **settings: Any) -> Any:
-    unit_rule = [f':host {{ --mf-unit: "{unit}"; }}'] if unit else []
-    return pmui.TextInput(
-        label=label, description=help_text, size="small", margin=0,
-        stylesheets=[sheet("field"), *unit_rule], sizing_mode="stretch_width", **settings,
-    )  # fmt: skip
 
 
 def _one_line(cls: Any) -> str:

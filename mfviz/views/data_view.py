@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from html import escape
 from typing import Any
 
@@ -17,6 +18,7 @@ from mfviz.plots.style import FONT
 from mfviz.views.live_parts import dress
 from mfviz.views.parts import Html, box, card, heading
 from mfviz.views.session import Session
+from mfviz.views.split_choice import SplitChoice
 from mfviz.views.upload import Upload
 
 __all__ = ["DataView"]
@@ -38,13 +40,22 @@ class DataView:
     theme : str
         "light" or "dark".
 
+    query : mapping
+        Settings of the address, of which none concerns this page.
+
     Attributes
     ----------
     view : Panel object
+    figures : tuple
+        What a session draws while the tab is shown: nothing that changes with a run.
+    changed : callable
+        Never called.
     """
 
-    def __init__(self, session: Session, theme: str) -> None:
+    def __init__(self, session: Session, theme: str, query: Mapping[str, str]) -> None:
         self.session, self.theme = session, theme
+        self.figures = ()
+        self.changed: Callable[[], None] = lambda: None
         self._asked: Problem | None = None
         self._portrait: Portrait | None = None
         self.title, self.facts, self.terms = Html("", "cardhead"), Html("", "versus"), Html("")
@@ -52,7 +63,7 @@ class DataView:
             name: pn.pane.Bokeh(None, sizing_mode="stretch_both", min_height=180, margin=0)
             for name in DRAWINGS
         }
-        self.upload = Upload(session)
+        self.upload, self.split = Upload(session), SplitChoice(session)
         self.view = self._layout()
         session.watch(self.refresh, 0.5)
         self.refresh()
@@ -68,6 +79,10 @@ class DataView:
             self._asked = problem
             self._describe(*problem.notices)
             desk.loaded.look(lambda found: self.session.host.later(lambda: self._show(found)))
+
+    def query(self) -> dict[str, str]:
+        """Nothing is chosen here that is not on the desk."""
+        return {}
 
     def set_theme(self, theme: str) -> None:
         """Draw everything in the colours of the other theme."""
@@ -116,8 +131,9 @@ class DataView:
             box(pn.Row, *pair, parts=("pairs",), sizing_mode="stretch_both")
             for pair in ((cards["popularity"], about), (cards["cells"], cards["values"]))
         ]
+        top = box(pn.Row, self.upload.view, self.split.view, parts=("choices",))
         return box(
-            pn.Column, self.upload.view, *rows, parts=("scroll",), sizing_mode="stretch_both"
+            pn.Column, top, self.upload.page, *rows, parts=("scroll",), sizing_mode="stretch_both"
         )
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import urllib.error
 import urllib.request
@@ -9,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from panel.io.server import DocHandler
 
 from mfviz import browser, serve
+from mfviz.early_head import EarlyHead
 from mfviz.errors import MfvizError, ParameterError
 
 
@@ -72,22 +75,54 @@ def fetch(url: str, jar: CookieJar | None = None) -> tuple[int, str]:
         return error.code, error.read().decode()
 
 
+@pytest.fixture
+def port() -> int:
+    """A port by chance, as another worker looks for the first free one meanwhile."""
+    with socket.socket() as probe:
+        probe.bind((serve.ADDRESS, 0))
+        return int(probe.getsockname()[1])
+
+
 @pytest.mark.slow
-def test_the_page_is_served_on_this_machine() -> None:
-    with serve.server() as url:
+def test_the_page_is_served_on_this_machine(port: int) -> None:
+    with serve.server(port) as url:
         status, text = fetch(url)
         assert status == 200
         assert "<title>mfviz" in text, "the page's script has failed"
+        with urllib.request.urlopen(url, timeout=60) as answer:
+            assert answer.headers["Content-Length"] is None, "sent before its length is known"
+            again = answer.read().decode()
+        pieces = [re.split("<body>|</body>", page) for page in (text, again)]
+        assert pieces[0][0] == pieces[1][0]
+        assert [len(page) for page in pieces] == [3, 3], "whole, and nothing comes twice"
+        assert again.count("importShim(") == 1, "components are loaded ahead"
         assert fetch(url.rsplit("/", 1)[0] + "/")[0] == 200
-        port = int(url.split(":")[2].split("/")[0])
         with pytest.raises(ParameterError, match="taken"):
             serve.free_port(port)
     assert serve.free_port(port) == port
 
 
+def test_a_page_that_begins_in_another_way_is_loaded_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(DocHandler, "write", lambda self, chunk: written.append(chunk))
+    monkeypatch.setattr(EarlyHead, "heads", {})
+    monkeypatch.setattr(EarlyHead, "_theme", "light")
+    first, later = (object.__new__(EarlyHead) for _ in range(2))
+    first.write("<head>old</head><body>\n1</body>")
+    later._sent = EarlyHead.heads["light"]
+    later.write("<head>old</head><body>\n2</body>")
+    later.write("<head>new</head><body>\n3</body>")
+    assert written == [
+        "<head>old</head><body>\n1</body>", "2</body>", "<script>location.reload()</script>"
+    ]  # fmt: skip
+    assert EarlyHead.heads == {"light": "<head>new</head><body>\n"}
+
+
 @pytest.mark.slow
-def test_a_token_keeps_everybody_else_out() -> None:
-    with serve.server(token="open-sesame") as url:
+def test_a_token_keeps_everybody_else_out(port: int) -> None:
+    with serve.server(port, token="open-sesame") as url:
         base = url.rsplit("/", 1)[0]
         assert fetch(url)[0] == 403
         assert fetch(f"{base}/login?token=wrong")[0] == 403
