@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from mfviz.telemetry.memory import MemoryModel, MemoryPart
 __all__ = ["FAMPSGD"]
 
 ERRORS = ("squared errors by user", "squared errors by item")
-ORDERS = (1.0, 0.75, 0.5, 0.25)
+ORDERS = ("1", "3/4", "1/2", "1/4")
 
 
 class FAMPSGD(MSGD):
@@ -66,7 +67,7 @@ class FAMPSGD(MSGD):
         doc="Learning rate γ of the first epoch, before the root of ε and errors divides it.",
     )
     order = param.Selector(
-        default=0.5, objects=list(ORDERS), doc="Order ν of the derivative, in quarters."
+        default="1/2", objects=list(ORDERS), doc="Order ν of the derivative, in quarters."
     )
     kappa = param.Number(
         0.1, bounds=(0.0, 10.0), doc="Weight κ of the fractional part (0: plain steps)."
@@ -87,8 +88,8 @@ class FAMPSGD(MSGD):
     @property
     def _growth(self) -> tuple[np.float32, int]:
         """Weight of the fractional part, and the power of features in quarters."""
-        share = self.kappa / math.gamma(2.0 - self.order)
-        return np.float32(share), round(4 * (1.0 - self.order))
+        power = 1 - Fraction(self.order)
+        return np.float32(self.kappa / math.gamma(1.0 + power)), int(4 * power)
 
     def _make_room(self, problem: Problem, context: Context) -> None:
         if context.device is not None:
