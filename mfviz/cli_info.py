@@ -41,7 +41,11 @@ def solvers(as_json: bool) -> None:
         click.echo(f"  runs on {backends}; reproducible: {item['determinism']}")
         click.echo(f"  parallel: {item['card']['parallel']}")
         rows = [(p["name"], _value(p["default"]), _range(p), p["doc"]) for p in item["params"]]
-        click.echo(table(("setting", "default", "range", "meaning"), rows, indent="  ") + "\n")
+        click.echo(table(("setting", "default", "range", "meaning"), rows, indent="  "))
+        for name, settings in item["published"].items():
+            told = " ".join(f"--set {key}={_value(value)}" for key, value in settings.items())
+            click.echo(f"  published for {name}: {told}")
+        click.echo()
 
 
 def describe(cls: type[Solver]) -> dict[str, Any]:
@@ -56,6 +60,7 @@ def describe(cls: type[Solver]) -> dict[str, Any]:
         "determinism": made.determinism("cpu" if "cpu" in cls.backends else cls.backends[0]),
         "reconstruction": cls.reconstruction,
         "card": asdict(cls.card),
+        "published": {name: dict(settings) for name, settings in cls.published.items()},
         "params": [_param(name, p) for name, p in cls.hyper_parameters().items()],
         "available": {backend: cls.available(backend) or True for backend in BACKENDS},
     }
@@ -296,18 +301,15 @@ def memory(
 
 def _rounding(parts: list[dict[str, Any]]) -> dict[str, Any]:
     """What a device takes beyond the arrays, which it gives out in granules."""
-    from mfviz.theory.memory import GRANULE, MIB
+    from mfviz.theory.memory import GRANULE, MIB, rounding_bytes
 
     sizes = [part["bytes"] for part in parts if part["part"] != "context"]
-    small = sum(size for size in sizes if size < GRANULE // 2)  # these share granules
-    whole = [size for size in sizes if size >= GRANULE // 2]
-    rounded = sum(-(-size // GRANULE) * GRANULE for size in [*whole, small])
     return {
         "name": "rounding of the arrays",
         "part": "workspace",
         "place": "device",
         "formula": f"to granules of {GRANULE // MIB} MiB",
-        "bytes": rounded - sum(sizes),
+        "bytes": rounding_bytes(sizes),
     }
 
 

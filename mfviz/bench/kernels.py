@@ -13,29 +13,15 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from mfviz.bench.bandwidth import MIB_OF_ARRAY, gathers_per_s, gigabytes_per_s
 from mfviz.bench.solvers import once
 from mfviz.cli_common import seconds, table
 from mfviz.data.problem import Problem
+from mfviz.experiments.bandwidth import MIB_OF_ARRAY, gathers_per_s, gigabytes_per_s
 from mfviz.progress import progress_bar
 from mfviz.solvers.base import registry, solver_class
-from mfviz.theory.cost import epoch_cost
+from mfviz.theory.cost import FAMILIES, epoch_cost
 
-__all__ = ["FAMILIES", "measure", "tell"]
-
-# Whose bytes and flops theory knows; of the others, updates are all that is told.
-FAMILIES = {
-    "als": "als",
-    "apsgd": "two-phase",
-    "asgd": "two-phase",
-    "ccd": "ccd",
-    "ccdpp": "ccdpp",
-    "dsgd": "sgd",
-    "fpsgd": "sgd",
-    "hogwild": "sgd",
-    "sgd": "sgd",
-    "strip_sgd": "sgd",
-}
+__all__ = ["measure", "tell"]
 
 
 def measure(
@@ -58,7 +44,7 @@ def measure(
     solvers : sequence of str
         Keys; all that run on the CPU if it is empty.
     mib : int
-        As in :func:`mfviz.bench.bandwidth.gigabytes_per_s`.
+        As in :func:`mfviz.experiments.bandwidth.gigabytes_per_s`.
 
     Returns
     -------

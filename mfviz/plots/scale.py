@@ -5,7 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-__all__ = ["bytes_text", "grow", "log_ticks", "nice", "number_text", "rmse_text", "span_range"]
+__all__ = [
+    "bytes_text",
+    "grow",
+    "log_ticks",
+    "mib_text",
+    "nice",
+    "number_text",
+    "rmse_text",
+    "span_range",
+]
 
 LADDER = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 
@@ -84,3 +93,11 @@ def bytes_text(value: float) -> str:
             scaled = value / size
             return f"{scaled:.1f} {unit}" if abs(scaled) < 10 else f"{scaled:.0f} {unit}"
     return f"{value:.0f} B"
+
+
+def mib_text(value: float) -> str:
+    """Write bytes as a number of MiB (2^20), with the digits that matter."""
+    mib = value / 2**20
+    if mib >= 99.5:
+        return f"{mib:,.0f}"
+    return f"{mib:.1f}" if mib >= 9.95 else f"{mib:.2f}" if mib >= 0.0995 else f"{mib:.2g}"

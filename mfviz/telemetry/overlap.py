@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mfviz.telemetry.events import Span
 
-__all__ = ["Overlap", "overlap", "union_ns"]
+__all__ = ["COPIES", "Overlap", "Together", "overlap", "together", "union_ns"]
 
 Interval = tuple[int, int]
 COPIES = ("h2d", "d2h")
@@ -51,6 +51,45 @@ def overlap(spans: Iterable[Span]) -> Overlap:
             kernels.append((span.start_ns, span.end_ns))
     copy, compute = union_ns(copies), union_ns(kernels)
     return Overlap(copy, compute, copy + compute - union_ns([*copies, *kernels]))
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Times in which lanes worked, and in which several of them did.
+
+    Attributes
+    ----------
+    busy_ns, several_ns : int
+        Time with at least one lane at work, and with at least two; each moment counts once.
+    """
+
+    busy_ns: int
+    several_ns: int
+
+    @property
+    def share(self) -> float:
+        """Share of the busy time in which lanes worked side by side; NaN without work."""
+        return self.several_ns / self.busy_ns if self.busy_ns else float("nan")
+
+
+def together(spans: Iterable[Span]) -> Together:
+    """Measure how long lanes worked side by side: what streams that copy nothing can overlap.
+
+    Parameters
+    ----------
+    spans : iterable of Span
+        Of all lanes; waits are no work. Spans of one lane do not overlap.
+    """
+    edges = []
+    for span in spans:
+        if span.op != "wait" and span.end_ns > span.start_ns:
+            edges += [(span.start_ns, 1), (span.end_ns, -1)]
+    busy = several = depth = since = 0
+    for at, step in sorted(edges):
+        busy += at - since if depth else 0
+        several += at - since if depth > 1 else 0
+        depth, since = depth + step, at
+    return Together(busy, several)
 
 
 def union_ns(intervals: Sequence[Interval]) -> int:

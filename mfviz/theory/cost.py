@@ -11,7 +11,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Cost", "crossover_rank", "epoch_cost"]
+__all__ = ["FAMILIES", "Cost", "crossover_rank", "epoch_cost"]
+
+# Solvers whose bytes and flops are known, and the family of each.
+FAMILIES = {
+    "als": "als",
+    "apsgd": "two-phase",
+    "asgd": "two-phase",
+    "ccd": "ccd",
+    "ccdpp": "ccdpp",
+    "ds_sgd_c": "two-phase",
+    "ds_sgd_d": "two-phase",
+    "dsgd": "sgd",
+    "fpsgd": "sgd",
+    "hogwild": "sgd",
+    "msgd": "two-phase",
+    "sgd": "sgd",
+    "strip_sgd": "sgd",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,10 @@ ABOUT = """
 work: the error over time, what every worker does, and the memory that is held. Solver time and
 display speed are separate: the pace slows a run down so that you can watch it, outside the times
 that are measured. On opening, a recorded run plays; Run starts a live one.</p>
+<p><b>Timeline</b> shows one epoch of each run, lane by lane: what ran beside what, what each lane
+waited for, and how much that is. <i>How computed</i> tells every figure's formula.</p>
+<p><b>Memory</b> tells for every solver what it would take and whether that fits, on this machine
+or on a device that you name, and shows what each run held over time.</p>
 <p><b>Data</b> shows the ratings that are chosen: who rates how much, which cells are filled, which
 values are given, and what is held out as a test.</p>
 """
@@ -77,7 +81,7 @@ class AppBar:
 
         self.ready = Html("", "brand", sizing_mode="fixed", width=170, height=47)
         self.tabs = Tabs(
-            lambda key: later(lambda: self.on_tab(key)), width=220, height=47,
+            lambda key: later(lambda: self.on_tab(key)), width=330, height=47,
             sizing_mode="fixed",
         )  # fmt: skip
         self.share = pmui.Button(

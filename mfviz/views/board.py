@@ -19,7 +19,7 @@ from mfviz.views.statusline import StatusLine
 from mfviz.views.theme import sheet
 from mfviz.views.versus import Versus
 
-__all__ = ["Board"]
+__all__ = ["Board", "legend"]
 
 AXES = {"epoch": "epoch", "updates": "updates", "solve s": "solve_s", "wall s": "wall_s"}
 # Kind of a span -> what the legend calls it.
@@ -76,7 +76,7 @@ class Board:
         """Bring captions and the texts for screen readers up to date."""
         for figure, head in zip(self.figures, self._captions, strict=True):
             head.set(heading(figure.plot.title, figure.caption))
-        self._legend.set(_legend([history for _, history in self.timeline.tracks]))
+        self._legend.set(legend([history for _, history in self.timeline.tracks]))
 
     def set_theme(self, theme: str) -> None:
         """Recolour the figures in place."""
@@ -137,8 +137,8 @@ class Board:
         self.session.host.later(act)
 
 
-def _legend(histories: Sequence[History]) -> str:
+def legend(histories: Sequence[History], measured: str = "measured, host clock") -> str:
     """Name the kinds of spans that there are, and the clock that measured them."""
     ops = {op for history in histories for op in history.ops} or {"kernel", "wait"}
     kinds = "".join(f'<i class="{op}"></i>{words}' for op, words in LEGEND.items() if op in ops)
-    return f'<div class="legend">{kinds}<span>measured, host clock</span></div>'
+    return f'<div class="legend">{kinds}<span>{measured}</span></div>'

@@ -57,7 +57,8 @@ class Drawer:
         self.advanced.param.watch(self._unfold, "active")
         top = box(
             pn.Column, self.data, self.path, self.about.pane, self.solver, self.card_a.pane,
-            self.compare, self.card_b.pane, self.main, self.advanced, parts=("drawer",),
+            self.room["A"], self.compare, self.card_b.pane, self.room["B"], self.main,
+            self.advanced, parts=("drawer",),
         )  # fmt: skip
         self.view = [top, self.footer]
         self.desk.watchers.append(self.refresh)
@@ -101,6 +102,8 @@ class Drawer:
             "Solver B", [NONE], "A second algorithm on the same problem, drawn on the same axes."
         )
         self.card_a, self.card_b = Html(), Html()
+        self.room = {slot: box(pn.Column, visible=False) for slot in ("A", "B")}
+        self.backends: dict[str, Any] = {}  # made when a solver has several
         self.solver.param.watch(lambda event: self._solver_chosen("A", event.new), "value")
         self.compare.param.watch(lambda event: self._solver_chosen("B", event.new), "value")
 
@@ -135,6 +138,37 @@ class Drawer:
             key = settings.solvers[slot]
             line = escape(_one_line(settings.registry[key])) if key else "no second run"
             shown.set(f'<div class="help line" title="{line}">{line}</div>')
+
+            self._refresh_backend(slot)
+
+    def _refresh_backend(self, slot: str) -> None:
+        """Offer the backends of a solver that has several; why one cannot be used stands below."""
+        settings = self.desk.settings
+        assert settings is not None
+        places = settings.places(slot) if settings.solvers[slot] else {}
+        self.room[slot].visible = len(places) > 1
+        if len(places) < 2:
+            return
+        if slot not in self.backends:
+            where = select(f"Backend · {slot}", [], "Where the kernels of this run work.")
+            where.param.watch(lambda event: self._backend_chosen(slot, event.new), "value")
+            self.backends[slot] = where
+            self.room[slot].append(where)
+        names = {backend: backend.upper() for backend in places}
+        missing = {names[backend]: reason for backend, reason in places.items() if reason}
+        self.backends[slot].param.update(
+            options=list(names.values()), disabled_options=list(missing),
+            helper_text=self._why_not(slot, places),
+            value=names[settings.backend(slot)],
+        )  # fmt: skip
+
+    def _why_not(self, slot: str, places: dict[str, str]) -> str:
+        """Reasons of what cannot be used; told once where both slots have the same."""
+        settings = self.desk.settings
+        reasons = " ".join(reason for reason in places.values() if reason)
+        if reasons and slot == "B" and settings is not None and settings.places("A") == places:
+            return "CUDA: as above."
+        return reasons
 
     # --- fields -----------------------------------------------------------------------------
 
@@ -241,6 +275,10 @@ class Drawer:
             return
         key = next((k for k, cls in settings.registry.items() if cls.title == title), "")
         self.session.host.later(lambda: self.desk.choose_solver(slot, key))
+
+    def _backend_chosen(self, slot: str, name: str) -> None:
+        if not self._quiet and name:
+            self.session.host.later(lambda: self.desk.choose_backend(slot, name.lower()))
 
     def _edited(self, key: Key, value: Any) -> None:
         if not self._quiet:

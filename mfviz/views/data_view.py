@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from html import escape
 from typing import Any
 
@@ -40,13 +41,22 @@ class DataView:
     theme : str
         "light" or "dark".
 
+    query : mapping
+        Settings of the address, of which none concerns this page.
+
     Attributes
     ----------
     view : Panel object
+    figures : tuple
+        What a session draws while the tab is shown: nothing that changes with a run.
+    changed : callable
+        Never called.
     """
 
-    def __init__(self, session: Session, theme: str) -> None:
+    def __init__(self, session: Session, theme: str, query: Mapping[str, str]) -> None:
         self.session, self.theme = session, theme
+        self.figures = ()
+        self.changed: Callable[[], None] = lambda: None
         self._asked: Problem | None = None
         self._portrait: Portrait | None = None
         self.title, self.facts, self.terms = Html("", "cardhead"), Html("", "versus"), Html("")
@@ -71,6 +81,10 @@ class DataView:
             self._asked = problem
             self._describe(*problem.notices)
             desk.loaded.look(lambda found: self.session.host.later(lambda: self._show(found)))
+
+    def query(self) -> dict[str, str]:
+        """Nothing is chosen here that is not on the desk."""
+        return {}
 
     def set_theme(self, theme: str) -> None:
         """Draw everything in the colours of the other theme."""

@@ -179,6 +179,12 @@ class Desk:
         self._propose()
         self.tell()
 
+    def choose_backend(self, slot: str, backend: str) -> None:
+        """Have a slot's solver run elsewhere: "cpu" or "cuda"."""
+        if self.settings is not None and self.settings.backend(slot) != backend:
+            self.settings.choose_backend(slot, backend)
+            self._tell()
+
     def edit(self, key: Key, text: Any) -> None:
         """Take what was typed into a field; a value that is refused leaves a sentence there."""
         if self.settings is None:
@@ -225,8 +231,8 @@ class Desk:
         except MfvizError as error:
             return Preflight(False, str(error))
 
-    def solvers(self) -> list[tuple[str, Solver]]:
-        """Slots and solvers to run now.
+    def solvers(self) -> list[tuple[str, tuple[Solver, str]]]:
+        """Slots, and what runs in each now: a solver and its backend.
 
         Raises
         ------
@@ -236,7 +242,8 @@ class Desk:
         check = self.preflight()
         if self.settings is None or self.problem is None or not check.ready:
             raise MfvizError(check.sentence)
-        return [(slot, self.settings.make(slot)) for slot in self.settings.slots]
+        settings = self.settings
+        return [(slot, (settings.make(slot), settings.backend(slot))) for slot in settings.slots]
 
     def query(self) -> dict[str, str]:
         """The desk as it stands in an address."""
@@ -268,16 +275,17 @@ class Desk:
             return Way()
 
     def _check(self, settings: Settings, problem: Problem) -> Preflight:
-        sizes = {}
+        sizes, on_devices = {}, 0
         for slot in settings.slots:
-            solver = settings.make(slot)
-            refusal = solver.supports(problem)
+            solver, backend = settings.make(slot), settings.backend(slot)
+            refusal = solver.supports(problem, backend)
             if refusal:
                 return Preflight(False, f"{slot} cannot run: {refusal}")
-            model = solver.memory(problem.n_users, problem.n_items, problem.train.nnz)
+            model = solver.memory(problem.n_users, problem.n_items, problem.train.nnz, backend)
             sizes[slot] = model.total_bytes
+            on_devices += model.bytes_on_devices
         free = available_bytes()[0]
-        need = sum(sizes.values())
+        need = sum(sizes.values()) - on_devices  # on a device it fits, or was refused
         parts = " · ".join(f"{slot} {megabytes(size)}" for slot, size in sizes.items())
         if need > free:
             sentence = (
@@ -286,6 +294,8 @@ class Desk:
             )
             return Preflight(False, sentence, parts, 1.0, sizes)
         sentence = f"fits: {memory_size(need)} of {memory_size(free)}"
+        if on_devices:
+            sentence += f", and {memory_size(on_devices)} on the device"
         return Preflight(True, sentence, parts if len(sizes) > 1 else "", need / free, sizes)
 
     def _load(self) -> None:

@@ -177,8 +177,10 @@ class Explorer(pn.viewable.Viewer):
         for slot in settings.slots:
             name, key = slot.lower(), settings.solvers[slot]
             given = "".join(f", {n}={v!r}" for n, v in settings.arguments(slot).items())
+            backend = settings.backend(slot)
+            where = f", backend={backend!r}" if backend != "cpu" else ""
             lines += [
-                f"{name} = mfviz.Run(problem, mfviz.make_solver({key!r}, problem{given}))",
+                f"{name} = mfviz.Run(problem, mfviz.make_solver({key!r}, problem{given}){where})",
                 f"{name}.execute()",
                 f"print({name}.result().best_test_rmse)",
             ]

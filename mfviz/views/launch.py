@@ -21,17 +21,30 @@ RECORDED = ("traces/toy-sgd.mfviz", "traces/toy-als.mfviz")
 log = logging.getLogger(__name__)
 
 
-def launch(problem: Any, solvers: Sequence[Any], pace: float) -> list[Any]:
-    """Start runs as one job of the process's pool, each with a folder of its own."""
+def launch(problem: Any, orders: Sequence[tuple[Any, str]], pace: float) -> list[Any]:
+    """Start runs of the process's pool, each with a folder of its own.
+
+    Runs of one backend are one job and take turns; another backend is another queue.
+
+    Parameters
+    ----------
+    problem : Problem
+    orders : sequence of (Solver, str)
+        Solvers and their backends.
+    pace : float
+        Epochs a second.
+    """
     from mfviz.experiments.pool import pool
     from mfviz.experiments.run import Run
     from mfviz.experiments.store import new_folder
 
     runs = []
-    for solver in solvers:
+    for solver, backend in orders:
         name = uuid.uuid4().hex[:12]
-        runs.append(Run(problem, solver, pace=pace, folder=new_folder(name), run_id=name))
-    pool().submit(runs)
+        folder = new_folder(name)
+        runs.append(Run(problem, solver, backend=backend, pace=pace, folder=folder, run_id=name))
+    for backend in dict.fromkeys(run.backend for run in runs):
+        pool().submit([run for run in runs if run.backend == backend])
     return runs
 
 

@@ -86,6 +86,7 @@ const wait = row("op") === "wait"
 const block = (name, text) => {
   if (!text || !["users", "items"].includes(name)) return text ? `, block ${text}` : ""
   const [start, end] = text.split(",")
+  if (row("lane").includes("stream")) return `, batch ${start}`
   return end === undefined ? ` ${text}` : ` ${Number(start) + 1}–${end}`
 }
 switch (format) {

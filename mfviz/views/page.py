@@ -7,6 +7,7 @@ kernels are made ready behind it.
 
 from __future__ import annotations
 
+import gc
 import math
 import sys
 from collections.abc import Callable, Mapping
@@ -22,13 +23,13 @@ from mfviz.views.appbar import AppBar
 from mfviz.views.beat import Beat
 from mfviz.views.board import Board
 from mfviz.views.controls import Drawer
-from mfviz.views.data_view import DataView
 from mfviz.views.desk import Desk
 from mfviz.views.host import Host, ServerHost, here
 from mfviz.views.launch import from_disk, recordings
+from mfviz.views.pages import PAGE_SETTINGS, Pages
 from mfviz.views.parts import box
+from mfviz.views.readiness import readiness
 from mfviz.views.session import PACES, Session
-from mfviz.views.tabs import TABS
 from mfviz.views.theme import material, sheet, variables
 from mfviz.views.transport import Transport
 
@@ -41,7 +42,7 @@ HEADER = {".MuiAppBar-root": {"bgcolor": "primary.contrastText", "color": "prima
 # A solver that comes back from a kernel waits for the page to give up the interpreter; by default
 # that takes 5 ms, as long as a whole epoch of a small set.
 SWITCH_S = 0.0002
-PAGE_NAMES = ("pace", "x", "logx", "logy", "theme", "step", "tab")
+PAGE_NAMES = ("pace", "x", "logx", "logy", "theme", "step", "tab", *PAGE_SETTINGS)
 
 
 class View:
@@ -57,12 +58,10 @@ class View:
 
     Attributes
     ----------
-    session, desk, board, drawer, transport
+    session, desk, board, drawer, transport, pages
         The parts.
     theme : str
         "light" or "dark".
-    tab : str
-        Key of the tab that is shown.
     on_tab : callable
         Called with the key when another tab is shown.
     """
@@ -88,12 +87,12 @@ class View:
         self.transport = Transport(self.session)
         self.session.watch(self.drawer.refresh, 1.0)
         self.session.watch(self._write_address, 1.0)
-        self.data: DataView | None = None  # made when it is first looked at
+        self.pages = Pages(self.session, self.board, self.theme, query)
         self.main = box(
-            pn.Column, self.board.status.view, self.board.view, self.transport.view,
-            parts=("main",), sizing_mode="stretch_both",
+            pn.Column, self.board.status.view, self.board.view, self.pages.view,
+            self.transport.view, parts=("main",), sizing_mode="stretch_both",
         )  # fmt: skip
-        self.tab = "train"
+        self.pages.changed = self._write_address
         self.on_tab: Callable[[str], None] = lambda tab: None
         self.when_loaded(lambda: self.show_tab(query.get("tab", "train")))
 
@@ -122,22 +121,19 @@ class View:
         """Show the page in light or dark."""
         self.theme = theme
         self.board.set_theme(theme)
-        if self.data is not None:
-            self.data.set_theme(theme)
+        self.pages.set_theme(theme)
         self._write_address()
 
+    @property
+    def tab(self) -> str:
+        """Key of the tab that is shown."""
+        return self.pages.tab
+
     def show_tab(self, tab: str) -> None:
-        """Show another page below the app bar: "train" or "data"."""
-        if tab == self.tab or tab not in TABS:
-            return
-        self.tab = tab
-        if self.data is None:
-            self.data = DataView(self.session, self.theme)
-            self.main.insert(2, self.data.view)
-        self.board.view.visible = tab == "train"
-        self.data.view.visible = tab == "data"
-        self.on_tab(tab)
-        self._write_address()
+        """Show another page below the status line; its key is one of ``tabs.TABS``."""
+        if self.pages.show(tab):
+            self.on_tab(tab)
+            self._write_address()
 
     def act(self, name: str) -> None:
         """Do what a key stands for."""
@@ -161,8 +157,7 @@ class View:
             found["step"] = session.unit
         if self.theme == "dark":
             found["theme"] = "dark"
-        if self.tab != "train":
-            found["tab"] = self.tab
+        found |= self.pages.query()
         ids = [track.run_id for track in session.pair if not track.demo and track.run_id]
         if ids:
             found["run"] = ",".join(ids)
@@ -272,6 +267,10 @@ def serve() -> Any:
     pn.extension(notifications=False)
     sys.setswitchinterval(SWITCH_S)
     host = here()
+    if isinstance(host, ServerHost):
+        # Some 350,000 objects stay as long as the server does. To look for garbage among them
+        # takes a fifth of a second, which some page would wait for.
+        readiness().afterwards = gc.freeze
     page = build(host)
     if not isinstance(host, ServerHost):
         return page

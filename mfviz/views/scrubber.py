@@ -61,7 +61,30 @@ class Scrubber(pn.custom.JSComponent):
           return mark
         }))
         place()
+        arrange()
       }
+      // Words stand right of their mark; left of it where the next one, or the end, is too near;
+      // and where there is no room either way they are told by the pointer only.
+      const arrange = () => {
+        const wide = scale.clientWidth
+        if (!wide) return
+        const at = (mark) => 7 + (wide - 14) * mark.epoch / model.end
+        const marks = [...scale.querySelectorAll("span")]
+          .map((span, i) => ({span, epoch: model.marks[i][0]}))
+          .sort((a, b) => a.epoch - b.epoch)
+        let free = 0
+        marks.forEach((mark, i) => {
+          const {span} = mark
+          span.classList.remove("before", "bare")
+          span.title = span.textContent
+          const x = at(mark), room = i + 1 < marks.length ? at(marks[i + 1]) - 2 : wide
+          const needed = span.offsetWidth
+          if (x >= free && x + needed <= room) { free = x + needed; return }
+          span.classList.add(x - needed >= free ? "before" : "bare")
+          free = x + 2
+        })
+      }
+      new ResizeObserver(arrange).observe(scale)
       input.step = "any"
       const send = () => model.send_msg({epoch: Math.round(Number(input.value))})
       input.addEventListener("pointerdown", () => { dragging = true })

@@ -41,7 +41,7 @@ class Session:
     host : Host
     desk : Desk
     launcher : callable, optional
-        ``launcher(problem, solvers, pace) -> runs`` starts runs; the process's pool by default.
+        ``launcher(problem, orders, pace) -> runs`` starts runs; see :func:`launch.launch`.
     register : Owners, optional
 
     Attributes
@@ -156,7 +156,7 @@ class Session:
         try:
             slots = self.desk.solvers()
             sizes = self.desk.preflight().sizes or {}
-            runs = self._launch(self.desk.problem, [solver for _, solver in slots], self.pace)
+            runs = self._launch(self.desk.problem, [order for _, order in slots], self.pace)
         except MfvizError as error:
             self.fail(str(error))
             return

@@ -10,9 +10,15 @@ import param
 
 from mfviz.views.theme import sheet
 
-__all__ = ["TABS", "Tabs"]
+__all__ = ["SETTINGS", "TABS", "Tabs"]
 
-TABS = {"train": "Train", "data": "Data"}  # key in the address -> word on the tab
+# Key in the address -> word on the tab.
+TABS = {"train": "Train", "timeline": "Timeline", "memory": "Memory", "data": "Data"}
+# Names in the address of what is chosen on a tab.
+SETTINGS = {
+    "timeline": ("epoch", "lanes"),
+    "memory": ("fit.data", "fit.rank", "fit.on", "fit.limit"),
+}
 
 
 class Tabs(pn.custom.JSComponent):

@@ -11,7 +11,7 @@ import re
 from functools import cache
 from typing import Any
 
-from mfviz.plots.style import FONT, MEMORY, OPS, RUNS, STATES, THEMES, TOKENS
+from mfviz.plots.style import FONT, MEMORY, OPS, RUNS, STATES, THEMES, TOKENS, readable
 from mfviz.resources import asset
 
 __all__ = ["material", "sheet", "variables"]
@@ -60,6 +60,7 @@ def _colours(theme: str) -> str:
     named |= {f"run-{letter}": value for letter, value in RUNS[theme].items()}
     named |= {f"op-{op}": value for op, value in OPS[theme].items()}
     named |= {f"mem-{part.replace(' ', '-')}": v for part, v in MEMORY[theme].items()}
+    named |= {f"on-{part.replace(' ', '-')}": readable(v) for part, v in MEMORY[theme].items()}
     for state, look in STATES.items():
         text, tint = look[theme]
         named[f"{state.replace(' ', '-')}"] = text

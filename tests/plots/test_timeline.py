@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfviz.plots.spans import span_labels, span_words, wait_words
+from mfviz.plots.spans import of_batches, span_labels, span_words, wait_words
 from mfviz.plots.timeline import (
     CUT_MS,
     BusyClock,
@@ -180,6 +180,21 @@ def test_rows_are_as_recorded():
 )
 def test_span_words(name, block, reason, words):
     assert span_words(name, block, reason) == words
+
+
+@pytest.mark.parametrize(
+    ("name", "block", "words"),
+    [
+        ("users", "1,1", ("users, batch 1", "M1")),
+        ("items", "3,2", ("items, batch 3", "N3")),
+        ("batch of items", "2,2", ("batch of items: 2", "N2")),
+    ],
+)
+def test_blocks_of_streams_are_batches_not_ranges_of_rows(name, block, words):
+    one = dataclasses.replace(span(0, 10), lane="stream M (CPU)", name=name, block=block)
+    assert of_batches(one)
+    assert not of_batches(dataclasses.replace(one, lane="W0"))
+    assert span_words(name, block, batches=True) == words
 
 
 def test_only_what_fits_is_named():

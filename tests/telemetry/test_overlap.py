@@ -7,7 +7,7 @@ import math
 import pytest
 
 from mfviz.telemetry.events import Span
-from mfviz.telemetry.overlap import overlap, union_ns
+from mfviz.telemetry.overlap import overlap, together, union_ns
 
 
 def span(op: str, start: int, end: int, lane: str = "stream M") -> Span:
@@ -36,3 +36,19 @@ def test_known_overlaps(spans: list[tuple[str, int, int]], expected: tuple[int, 
 def test_unions_count_a_moment_once() -> None:
     assert union_ns([(0, 4), (2, 3), (4, 6), (9, 10)]) == 7
     assert union_ns([(5, 5)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("spans", "busy", "several"),
+    [
+        ([("kernel", 0, 100), ("kernel", 50, 150)], 150, 50),
+        ([("kernel", 0, 100), ("kernel", 100, 200)], 200, 0),  # one after the other
+        ([("kernel", 0, 100), ("h2d", 20, 40), ("kernel", 30, 50)], 100, 30),
+        ([("kernel", 0, 10), ("wait", 0, 10), ("kernel", 4, 4)], 10, 0),
+        ([], 0, 0),
+    ],
+)
+def test_lanes_side_by_side(spans: list[tuple[str, int, int]], busy: int, several: int) -> None:
+    found = together(span(*s, lane=f"lane {at}") for at, s in enumerate(spans))
+    assert (found.busy_ns, found.several_ns) == (busy, several)
+    assert found.share == several / busy if busy else math.isnan(found.share)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mfviz.theory import memory
 from mfviz.theory.cost import crossover_rank, epoch_cost
 from mfviz.theory.effective_ranks import effective_ranks
 from mfviz.theory.gain import batch_decrease, batch_gain, best_step, critical_batch
-from mfviz.theory.memory import device_mib, two_copies
+from mfviz.theory.memory import device_mib, rounding_bytes, table_s1, two_copies
 
 # Table S1 of the DS-SGD supplement, rows MSGD and DS-SGD-C, in MiB.
 TABLE_S1 = {
@@ -24,6 +25,23 @@ def test_the_memory_law_reproduces_table_s1(name: str) -> None:
     assert device_mib(two_copies(m, n, nnz).values()) == shown
     resident = two_copies(m, n, nnz, split=(0.7, 0.1, 0.2), test_resident=True)
     assert device_mib(resident.values()) == shown + 2
+
+
+def test_published_values_are_found_by_shape() -> None:
+    for name, (m, n, nnz, shown) in TABLE_S1.items():
+        assert table_s1(m, n, nnz) == name
+        published = memory.TABLE_S1[name].mib
+        assert published["msgd"] == published["ds_sgd_c"] == shown
+        assert published["ds_sgd_d"] < shown < published["cumf_ccd"] < published["fampsgd"]
+    assert table_s1(6040, 3706, 1_000_209) == ""
+
+
+def test_small_arrays_share_granules() -> None:
+    mib = memory.MIB
+    assert rounding_bytes([3 * mib]) == mib
+    assert rounding_bytes([100, 200, 300]) == 2 * mib - 600
+    assert rounding_bytes([2 * mib, 4 * mib]) == 0
+    assert rounding_bytes([]) == 0
 
 
 def test_the_memory_law_is_sensitive_to_layout() -> None:

@@ -38,7 +38,7 @@ def test_the_ratings_are_shown_and_training_goes_on_behind_them(opener):
     desk.page.get_by_text("943", exact=True).wait_for(timeout=30_000)
     desk.button("Toggle theme").click()
     desk.until("the address is dark", lambda: desk.query.get("theme") == "dark")
-    desk.page.get_by_role("tab", name="Data").press("ArrowLeft")
+    desk.page.get_by_role("tab", name="Data").press("ArrowRight")  # the last one; then the first
     desk.page.get_by_text("A versus B").or_(desk.page.get_by_text("In numbers")).wait_for()
     desk.until("the address follows", lambda: "tab" not in desk.query)
     desk.button("Stop").click()

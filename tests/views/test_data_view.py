@@ -8,18 +8,12 @@ import pytest
 
 from mfviz.views.host import HeadlessHost
 from mfviz.views.page import View, build
-from tests.views.stage import InstantLoader, ready
 
 # bokeh 3.9 calls DataFrame.reset_index(inplace=True), which pandas 3.1 deprecates.
-pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")
-
-
-@pytest.fixture(autouse=True)
-def instant(monkeypatch):
-    """Pages with warm kernels and problems at hand."""
-    process, load = ready(), InstantLoader()
-    monkeypatch.setattr("mfviz.views.desk.readiness", lambda: process)
-    monkeypatch.setattr("mfviz.views.desk.loader", lambda: load)
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning"),
+    pytest.mark.usefixtures("instant"),
+]
 
 
 def opened(query=""):
@@ -33,24 +27,28 @@ def opened(query=""):
 def drawn(view, host):
     """Let the portrait arrive, which is made on a thread of its own."""
     deadline = time.monotonic() + 20
-    while any(canvas.object is None for canvas in view.data.canvas.values()):
+    while any(canvas.object is None for canvas in view.pages.made["data"].canvas.values()):
         assert time.monotonic() < deadline, "the ratings were never drawn"
         time.sleep(0.01)
         host.advance(0.1)
-    return {name: canvas.object for name, canvas in view.data.canvas.items()}
+    return {name: canvas.object for name, canvas in view.pages.made["data"].canvas.items()}
 
 
 def test_a_tab_shows_the_ratings_and_the_other_comes_back():
     view, host = opened()
-    assert not view.data, "nothing is made before it is looked at"
+    assert not view.pages.made, "nothing is made before it is looked at"
+    assert not view.pages.view.visible
+    neighbours = list(view.main)
     view.show_tab("data")
-    assert view.data
-    assert [view.board.view.visible, view.data.view.visible] == [False, True]
+    assert list(view.main) == neighbours, "else a browser sets them up anew, without their style"
+    assert view.pages.view.visible
+    assert "data" in view.pages.made
+    assert [view.board.view.visible, view.pages.made["data"].view.visible] == [False, True]
     drawn(view, host)
-    assert f"{view.desk.problem.n_users:,}" in view.data.facts.pane.object
-    assert view.desk.problem.fingerprint in view.data.facts.pane.object
+    assert f"{view.desk.problem.n_users:,}" in view.pages.made["data"].facts.pane.object
+    assert view.desk.problem.fingerprint in view.pages.made["data"].facts.pane.object
     view.show_tab("train")
-    assert [view.board.view.visible, view.data.view.visible] == [True, False]
+    assert [view.board.view.visible, view.pages.made["data"].view.visible] == [True, False]
 
 
 def test_the_tab_is_in_the_address_and_comes_back():
@@ -73,18 +71,18 @@ def test_other_ratings_are_drawn_anew():
     view.desk.choose_data("small-100k")
     host.advance(1.0)
     deadline = time.monotonic() + 20
-    while view.data.canvas["values"].object is before["values"]:
+    while view.pages.made["data"].canvas["values"].object is before["values"]:
         assert time.monotonic() < deadline
         time.sleep(0.01)
         host.advance(0.6)
-    assert f"{view.desk.problem.n_users:,}" in view.data.facts.pane.object
+    assert f"{view.desk.problem.n_users:,}" in view.pages.made["data"].facts.pane.object
 
 
 def test_both_themes_are_drawn():
     view, host = opened("tab=data")
     bright = drawn(view, host)["cells"].background_fill_color
     view.set_theme("dark")
-    assert view.data.canvas["cells"].object.background_fill_color != bright
+    assert view.pages.made["data"].canvas["cells"].object.background_fill_color != bright
 
 
 def test_tabs_tell_what_was_chosen_and_follow(monkeypatch):

@@ -16,18 +16,10 @@ from mfviz.views.keys import KEYS
 from mfviz.views.page import PAGE_NAMES, View, build
 from mfviz.views.session import PACES
 from mfviz.views.theme import material, sheet, variables
-from tests.views.stage import InstantLoader, Stage, ready
+from tests.views.stage import Stage
 
 # bokeh 3.9 calls DataFrame.reset_index(inplace=True), which pandas 3.1 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")
-
-
-@pytest.fixture
-def instant(monkeypatch):
-    """Pages with warm kernels and problems at hand."""
-    process, load = ready(), InstantLoader()
-    monkeypatch.setattr("mfviz.views.desk.readiness", lambda: process)
-    monkeypatch.setattr("mfviz.views.desk.loader", lambda: load)
 
 
 def make_view(query=""):
@@ -53,7 +45,10 @@ def test_the_page_opens_on_the_recorded_runs_and_plays_them(instant):
 
 
 def test_every_setting_is_in_the_address_and_comes_back(instant):
-    view, host = make_view("solver=fpsgd&compare=als&rank=12&b.lam=0.2&x=solve_s&logy=true")
+    view, host = make_view(
+        "solver=fpsgd&compare=als&rank=12&b.lam=0.2&x=solve_s&logy=true&epoch=2&lanes=B"
+        "&fit.data=ML25M&fit.rank=8&fit.on=limit&fit.limit=500"
+    )
     view.session.set_pace(50.0)
     view.session.unit = "checkpoint"
     view.set_theme("dark")

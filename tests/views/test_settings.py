@@ -196,3 +196,34 @@ def test_a_suggestion_goes_into_its_field():
     desk = make_desk(solver="als", compare="sgd")
     desk.apply("B", "lr=0.0125")
     assert desk.settings.value(("B", "lr")) == 0.0125
+
+
+def test_the_backend_is_chosen_where_a_solver_has_several(monkeypatch):
+    monkeypatch.setattr("mfviz.backends.cuda.why_not", lambda: None)
+    settings = Settings(dict(registry()), "msgd", "als")
+    assert settings.places("A") == {"cpu": "", "cuda": ""}
+    assert settings.places("B") == {"cpu": ""}
+    assert (settings.backend("A"), settings.backend("B")) == ("cpu", "cpu")
+    assert "backend" not in settings.query()
+    settings.choose_backend("A", "cuda")
+    assert (settings.backend("A"), settings.query()["backend"]) == ("cuda", "cuda")
+    with pytest.raises(ParameterError, match="has cpu"):
+        settings.choose_backend("B", "cuda")
+    settings.choose("A", "als")
+    assert settings.backend("A") == "cpu", "it has no other"
+    settings.choose("A", "ds_sgd_d")
+    assert settings.backend("A") == "cuda", "the wish stays"
+    again = Settings(dict(registry()), "sgd")
+    assert again.read(settings.query()) == []
+    assert again.backend("A") == "cuda"
+
+
+def test_a_backend_that_cannot_be_used_is_refused_with_its_reason(monkeypatch):
+    monkeypatch.setattr("mfviz.backends.cuda.why_not", lambda: "There is no driver.")
+    settings = Settings(dict(registry()), "msgd")
+    assert settings.places("A")["cuda"] == "There is no driver."
+    with pytest.raises(ParameterError, match="There is no driver"):
+        settings.choose_backend("A", "cuda")
+    (notice,) = settings.read({"solver": "msgd", "backend": "cuda"})
+    assert notice == "There is no driver. cpu is used."
+    assert settings.backend("A") == "cpu"

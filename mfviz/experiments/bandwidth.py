@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from functools import cache
 
 import numpy as np
 
-from mfviz.backends.host import Crew
+from mfviz.backends.host import Crew, cpu_count
 from mfviz.kernels.triad import gathered_sum, triad
 
-__all__ = ["gathers_per_s", "gigabytes_per_s"]
+__all__ = ["gathers_per_s", "gigabytes_per_s", "memory_limit"]
 
 MIB_OF_ARRAY = 64  # three of them a worker are far more than any cache
 
@@ -40,6 +41,12 @@ def gigabytes_per_s(workers: int, *, mib: int = MIB_OF_ARRAY, repeat: int = 3) -
             crew.run(lambda w: triad(*arrays[w], np.float32(2.0)))
             best = min(best, time.perf_counter() - began)
     return arrays.nbytes / best / 1e9
+
+
+@cache
+def memory_limit() -> float:
+    """Bandwidth of this machine's memory in bytes a second, all cores at once; measured once."""
+    return 1e9 * gigabytes_per_s(cpu_count())
 
 
 def gathers_per_s(
