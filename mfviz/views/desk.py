@@ -183,7 +183,7 @@ class Desk:
         """Have a slot's solver run elsewhere: "cpu" or "cuda"."""
         if self.settings is not None and self.settings.backend(slot) != backend:
             self.settings.choose_backend(slot, backend)
-            self._tell()
+            self.tell()
 
     def edit(self, key: Key, text: Any) -> None:
         """Take what was typed into a field; a value that is refused leaves a sentence there."""
