@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mfviz.api import factorize as factorize
     from mfviz.api import load as load
     from mfviz.api import make_solver as make_solver
+    from mfviz.data.given import load_problem as load_problem
     from mfviz.data.problem import Problem as Problem
     from mfviz.data.problem import split as split
     from mfviz.data.ratings import Ratings as Ratings
@@ -41,6 +42,7 @@ _HOMES = {
     "TimelinePlot": "mfviz.views.viewers",
     "factorize": "mfviz.api",
     "load": "mfviz.api",
+    "load_problem": "mfviz.data.given",
     "make_solver": "mfviz.api",
     "split": "mfviz.data.problem",
 }

@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from mfviz.data.problem import Problem, split
+from mfviz.data.problem import Problem
+from mfviz.data.problem import split as split_ratings
 from mfviz.data.ratings import Ratings
-from mfviz.errors import DataError, MfvizError
+from mfviz.data.ways import Way
+from mfviz.errors import DataError, MfvizError, ParameterError
 from mfviz.experiments.result import Result
 from mfviz.experiments.run import Run
 from mfviz.progress import watch
@@ -55,6 +57,7 @@ def factorize(
     ratings: Any,
     *,
     test: Any = None,
+    split: str | float | None = None,
     solver: str = "als",
     rank: int | None = None,
     epochs: int | None = None,
@@ -73,12 +76,15 @@ def factorize(
         See :func:`as_ratings`; ids stay the user's own.
     test : same kinds, optional
         For the test RMSE; pairs whose user or item is absent from ``ratings`` are set aside.
+    split : str or float, optional
+        What is held out without a ``test``: a share, or a word of :mod:`mfviz.data.ways` such as
+        "time-0.2" (the latest fifth) or "leave-5" (of each user). Nothing by default.
     solver, backend : str
         Key of a solver, see ``mfviz solvers``; "cpu" or "cuda".
     rank, epochs, workers : int, optional
         Without them, what is proposed for the data.
     seed : int
-        Of initial factors and order.
+        Of split, initial factors and order.
     evaluate_every : int
         Epochs between two evaluations; 0 for one at the end.
     progress : bool, optional
@@ -97,16 +103,11 @@ def factorize(
     MfvizError
         If the solver failed; a run that diverged is returned, with its status and a suggestion.
     """
-    problem = _problem(as_ratings(ratings), test, seed)
+    problem = _problem(as_ratings(ratings), test, split, seed)
     given = {"rank": rank, "epochs": epochs, "workers": workers, "seed": seed}
-    run = Run(
-        problem,
-        make_solver(
-            solver, problem, **{n: v for n, v in given.items() if v is not None}, **params
-        ),
-        backend=backend,
-        evaluate_every=evaluate_every,
-    )
+    chosen = {name: value for name, value in given.items() if value is not None}
+    made = make_solver(solver, problem, **chosen, **params)
+    run = Run(problem, made, backend=backend, evaluate_every=evaluate_every)
     watch(run, shown=progress)
     if run.status == "failed":
         raise MfvizError(f"{solver} failed: {run.reason}")
@@ -201,10 +202,14 @@ def _seconds(column: Any) -> Any:
         return None
 
 
-def _problem(train: Ratings, test: Any, seed: int) -> Problem:
-    if test is None:
-        return split(train, holdout=0.0, seed=seed)
-    return Problem.from_files(train, as_ratings(test, "test"), seed=seed)
+def _problem(train: Ratings, test: Any, way: str | float | None, seed: int) -> Problem:
+    if test is not None and way is not None:
+        raise ParameterError("test and split exclude each other; give one of them.", "split")
+    if test is not None:
+        return Problem.from_files(train, as_ratings(test, "test"), seed=seed)
+    if isinstance(way, str):
+        return Way.read(way).split(train, seed)
+    return split_ratings(train, holdout=0.0 if way is None else way, seed=seed)
 
 
 def make_solver(key: str, problem: Problem | None = None, **settings: Any) -> Solver:

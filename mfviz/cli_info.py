@@ -41,7 +41,11 @@ def solvers(as_json: bool) -> None:
         click.echo(f"  runs on {backends}; reproducible: {item['determinism']}")
         click.echo(f"  parallel: {item['card']['parallel']}")
         rows = [(p["name"], _value(p["default"]), _range(p), p["doc"]) for p in item["params"]]
-        click.echo(table(("setting", "default", "range", "meaning"), rows, indent="  ") + "\n")
+        click.echo(table(("setting", "default", "range", "meaning"), rows, indent="  "))
+        for name, settings in item["published"].items():
+            told = " ".join(f"--set {key}={_value(value)}" for key, value in settings.items())
+            click.echo(f"  published for {name}: {told}")
+        click.echo()
 
 
 def describe(cls: type[Solver]) -> dict[str, Any]:
@@ -56,6 +60,7 @@ def describe(cls: type[Solver]) -> dict[str, Any]:
         "determinism": made.determinism("cpu" if "cpu" in cls.backends else cls.backends[0]),
         "reconstruction": cls.reconstruction,
         "card": asdict(cls.card),
+        "published": {name: dict(settings) for name, settings in cls.published.items()},
         "params": [_param(name, p) for name, p in cls.hyper_parameters().items()],
         "available": {backend: cls.available(backend) or True for backend in BACKENDS},
     }
@@ -110,7 +115,7 @@ def datasets(as_json: bool) -> None:
 
 @click.group()
 def data() -> None:
-    """Get data sets."""
+    """Get data sets, and see what is kept of them."""
 
 
 @data.command()
@@ -134,6 +139,34 @@ def get(name: str, yes: bool) -> None:
             raise ParameterError(f"say that you accept this licence: mfviz data get {name} --yes.")
         accepted = click.confirm(f"Download {found.url} ({size(found.bytes)})?", err=True)
     click.echo(download(name, accept_licence=accepted))
+
+
+@data.command()
+@click.option("--clear", "wanted", is_flag=True, help="Remove them all.")
+@as_option
+def cache(wanted: bool, as_json: bool) -> None:
+    """List the large sets that were read once and are opened at once since, or remove them."""
+    from mfviz.data.column_cache import clear, kept_sets
+    from mfviz.data.places import columns_dir
+
+    freed = clear() if wanted else 0
+    sets = [
+        {"name": k.name, "ratings": k.ratings, "bytes": k.bytes, "files": list(k.files)}
+        for k in kept_sets()
+    ]
+    if as_json:
+        echo_json({"folder": str(columns_dir()), "sets": sets, "freed_bytes": freed})
+        return
+    if wanted:
+        click.echo(f"{size(freed)} freed in {columns_dir()}")
+        return
+    rows = [
+        (k.name, f"{k.ratings:,}", size(k.bytes), k.files[0] if k.files else "synthetic")
+        for k in kept_sets()
+    ]
+    if rows:
+        click.echo(table(("name", "ratings", "size", "read from"), rows))
+    click.echo(f"{len(rows)} large sets are kept in {columns_dir()}")
 
 
 def _dataset(found: Entry) -> dict[str, Any]:

@@ -114,6 +114,9 @@ def serve(port: int, *, show: bool = False) -> None:
     """
     from panel.command import main as panel
 
+    from mfviz import early_head
+
+    early_head.install()
     threading.Thread(target=_import_page, name="mfviz-import", daemon=True).start()
     sys.argv = ["panel", *arguments(port, show=show, token=bool(os.environ.get(TOKEN)))]
     panel()

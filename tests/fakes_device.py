@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from mfviz.backends.device import Driver
+from tests.fakes_kernels import DONE
 
 
 @dataclass
@@ -122,8 +123,9 @@ class FakeDriver(Driver):
         if self._launches == self.fail_at:
             raise RuntimeError("CUDA_ERROR_LAUNCH_FAILED")
         self.calls.append(("kernel", stream.number, kernel))
-        visits = visit_rows(*args)
-        touched = [(args[0], True), (args[1], False), (args[5], False)]
+        run, written, read = DONE[kernel]
+        visits = run(blocks, *args)
+        touched = [(args[at], at in written) for at in (*written, *read)]
         self._pass(stream, self.kernel_ns * visits, touched)
 
     def memory(self) -> tuple[int, int]:
@@ -153,22 +155,3 @@ def base(array: np.ndarray) -> int:
     while isinstance(array.base, np.ndarray):
         array = array.base
     return array.ctypes.data
-
-
-def visit_rows(
-    X, Y, bx, by, indptr, ids, values, first, rows, low, high, start, other,
-    mu, lr, lam, lr_bias, lam_bias, biased,
-) -> int:  # fmt: skip
-    """What the kernel of that name does, in float32 and one rating at a time."""
-    visits = 0
-    for row in range(first, first + rows):
-        for t in range(max(indptr[row], low) - start, min(indptr[row + 1], high) - start):
-            y, r = Y[ids[3 * t + other]], values[3 * t + 2]
-            assert ids[3 * t + 1 - other] == row, "a rating of another row is in its place"
-            e = r - (mu + X[row] @ y)
-            if biased:
-                e -= bx[row] + by[ids[3 * t + other]]
-                bx[row] += lr_bias * (e - lam_bias * bx[row])
-            X[row] += lr * (e * y - lam * X[row])
-            visits += 1
-    return visits

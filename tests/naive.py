@@ -11,11 +11,12 @@ import numpy as np
 from tests.naive_als import als, als_gradient, als_objective
 from tests.naive_ccd import ccd, ccdpp
 from tests.naive_descent import asgd, averaged, minibatch, preconditioned
-from tests.naive_gpu import chunks
+from tests.naive_gpu import als_by_cg, chunks
 from tests.naive_strips import strip_items, strip_ranges, strip_runs, strip_sgd
 
 __all__ = [
     "als",
+    "als_by_cg",
     "als_gradient",
     "als_objective",
     "asgd",

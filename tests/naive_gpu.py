@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["chunks"]
+__all__ = ["als_by_cg", "chunks"]
 
 
 def chunks(u, i, r, places, length, P, Q, *, lr, lam, mutant=""):
@@ -43,3 +43,54 @@ def chunks(u, i, r, places, length, P, Q, *, lr, lam, mutant=""):
             P[x] = half(p + lr * (e * q - lam * p))
             Q[y] = half(q + lr * (e * (P[x] if mutant == "new p" else p) - lam * q))
     return P, Q
+
+
+def als_by_cg(u, i, r, P, Q, lam, *, steps, half, epochs=1, mutant=""):
+    """ALS by conjugate gradients on stored systems, weighted lambda.
+
+    Parameters
+    ----------
+    u, i, r : (nnz,) arrays
+    P, Q : matrices
+    lam : float
+    steps : int
+    half : bool
+        Whether the mean outer product of a row is rounded to float16.
+    epochs : int
+    mutant : str
+        "cold": from 0, not from the old row; "sum": the sum is rounded, not the mean; "steepest":
+        steps go down the gradient.
+
+    Returns
+    -------
+    P, Q : matrices
+    """
+    P, Q = P.astype(np.float64), Q.astype(np.float64)
+    for _ in range(epochs):
+        for X, Y, row, col in ((P, Q, u, i), (Q, P, i, u)):
+            for k in range(len(X)):
+                y, n = Y[col[row == k]], int((row == k).sum())
+                if n == 0:
+                    X[k] = 0.0
+                    continue
+                size = n if mutant == "sum" else 1
+                A = size * (y.T @ y / n)
+                A = A.astype(np.float16 if half else np.float32).astype(np.float64) / size
+                A += lam * np.eye(A.shape[1])
+                x = np.zeros(A.shape[1]) if mutant == "cold" else X[k]
+                X[k] = _conjugate(A, r[row == k] @ y / n, x, steps, mutant == "steepest")
+    return P, Q
+
+
+def _conjugate(A, b, x, steps, steepest):
+    residual = b - A @ x
+    direction = residual
+    for _ in range(steps):
+        if residual @ residual < 1e-40:
+            break
+        alpha = residual @ residual / (direction @ A @ direction)
+        x = x + alpha * direction
+        after = residual - alpha * A @ direction
+        beta = 0.0 if steepest else after @ after / (residual @ residual)
+        residual, direction = after, after + beta * direction
+    return x

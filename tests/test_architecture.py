@@ -42,6 +42,7 @@ BROUGHT_ALONG = {
     "PIL": "bokeh",
     "llvmlite": "numba",
     "pyviz_comms": "panel",
+    "requests": "pooch",
     "tornado": "bokeh",
     "webview": "pywebview",
 }

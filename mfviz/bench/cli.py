@@ -20,7 +20,7 @@ DATA = click.option(
 @click.group(invoke_without_command=True)
 @click.pass_context
 def bench(context: click.Context) -> None:
-    """Measure mfviz on this machine; without a name, everything but traces."""
+    """Measure mfviz on this machine; without a name, everything but data, peers and traces."""
     if context.invoked_subcommand is None:
         context.invoke(everything)
 
@@ -167,6 +167,46 @@ def peers(
         plot.write_text(as_svg(found[-1]), encoding="utf-8")
     if as_json:
         echo_json({"machine": described, "peers": found})
+
+
+@bench.command()
+@click.option("--ratings", default=25_000_095, show_default=True, help="Lines of ratings.csv.")
+@click.option(
+    "--large", default=100_480_507, show_default=True, help="Ratings in Netflix's files; 0: none."
+)
+@click.option("--rank", default=64, show_default=True)
+@click.option("--threads", type=int, help="Of the set-ups [one for each core].")
+@click.option("--repeat", default=5, show_default=True, help="Rounds; medians are shown.")
+@click.option("--libmf", help="LIBMF's shared library, built with AVX [$LIBMF_SO].")
+@as_option
+def data(
+    ratings: int,
+    large: int,
+    rank: int,
+    threads: int | None,
+    repeat: int,
+    libmf: str | None,
+    as_json: bool,
+) -> None:
+    """Measure reading, opening again, split and layout of large synthetic files."""
+    from mfviz.backends.host import cpu_count
+    from mfviz.bench.data import measure, tell
+    from mfviz.bench.machine import machine, words
+
+    for name, value, least in (("ratings", ratings, 1000), ("repeat", repeat, 1)):
+        if value < least:
+            raise ParameterError(f"--{name} is {value}; it must be at least {least}.", name)
+    if large and large < 1000:
+        raise ParameterError(f"--large is {large}; it must be at least 1000, or 0.", "large")
+    described = machine()
+    found = measure(
+        lines=ratings, large=large, rank=rank, threads=threads or cpu_count(), repeat=repeat,
+        libmf=libmf,
+    )  # fmt: skip
+    if as_json:
+        echo_json({"machine": described, "data": found})
+    else:
+        click.echo(words(described) + "\n\n" + tell(found))
 
 
 @bench.command()

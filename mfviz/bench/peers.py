@@ -8,22 +8,19 @@ own settings were chosen on validation parts of training ratings.
 
 from __future__ import annotations
 
-import ctypes
 import math
 import os
 import statistics
-import sys
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from mfviz.bench.contenders import Contender, Curve, Job, Ours, Speed, least, others
+from mfviz.bench.peak import Peak
 from mfviz.cli_common import seconds, size, table
 from mfviz.data.problem import Problem
 from mfviz.errors import MfvizError
 from mfviz.progress import progress_bar
-from mfviz.telemetry.memory import rss_bytes
 
 __all__ = ["OURS", "Entry", "common_goal", "compare", "reached", "tell"]
 
@@ -125,7 +122,7 @@ def compare(
     goal = common_goal(entries) if goal is None else goal
     for entry in entries:
         entry.choose(goal)
-        with _Peak() as peak:
+        with Peak() as peak:
             entry.contender.train(entry.settings, 1)
         entry.peak_bytes = peak.rise
     for entry in progress(entries * repeat, "rounds"):  # in turns
@@ -236,34 +233,3 @@ def _row(entry: Entry, job: Job, goal: float, reference: Entry | None) -> dict[s
 
 def _number(value: float, form: str) -> str:
     return format(value, form) if math.isfinite(value) else "-"
-
-
-class _Peak:
-    """Watches how far resident memory rises above where it was.
-
-    What C allocators keep back from earlier trainings is given to the system first, where the C
-    library can do that; else a later contender would seem to need less.
-    """
-
-    def __enter__(self) -> _Peak:
-        if sys.platform == "linux":
-            trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-            if trim is not None:
-                trim(0)
-        self._before, self._most, self._over = rss_bytes(), 0, threading.Event()
-        self._thread = threading.Thread(target=self._work, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    @property
-    def rise(self) -> int:
-        """Bytes."""
-        return max(0, self._most - self._before)
-
-    def _work(self) -> None:
-        while not self._over.wait(0.002):
-            self._most = max(self._most, rss_bytes())

@@ -2,7 +2,7 @@
 
 A name is a path, or else a folder or file under ``MFVIZ_DATA_DIR``, or else under the cache of
 downloads, or else a synthetic set. Sets that were loaded stay in memory, the last few, as long as
-their files do not change.
+their files do not change; large ones stay on disk besides, as columns (:mod:`column_cache`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from mfviz.data.column_cache import open_kept
 from mfviz.data.entries import ENTRIES, Entry
 from mfviz.data.formats import read_parts
 from mfviz.data.places import FILES, data_dir, in_archive, locate
@@ -133,18 +134,32 @@ def load(name_or_path: str | os.PathLike[str], *, columns: Sequence[str | int] =
 
 def _stamp(path: Path) -> tuple[int, ...]:
     """What changes when a file does, or the archive that it lies in."""
-    inside = None if path.exists() else in_archive(path)
-    found = (inside[0] if inside else path).stat()
+    found = _on_disk(path).stat()
     return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _on_disk(path: Path) -> Path:
+    """The file itself, or the archive that it lies in."""
+    inside = None if path.exists() else in_archive(path)
+    return inside[0] if inside else path
 
 
 @lru_cache(maxsize=KEPT)
 def _loaded(
     source: Source, stamps: tuple[tuple[int, ...], ...], columns: tuple[str | int, ...]
 ) -> Ratings:
-    if source.entry is not None and source.entry.planted is not None and not source.files:
-        return generate(source.entry.planted, name=source.name)
-    return read_parts(source.files, name=source.name, columns=columns)
+    planted = source.entry.planted if source.entry is not None and not source.files else None
+    if planted is not None:
+        return open_kept(
+            lambda: planted, lambda: generate(planted, name=source.name), name=source.name
+        )
+    paths = [os.path.realpath(path) for path in source.files]
+    return open_kept(
+        lambda: (paths, tuple(map(_stamp, source.files)), columns),
+        lambda: read_parts(source.files, name=source.name, columns=columns),
+        name=source.name,
+        files=map(_on_disk, source.files),
+    )
 
 
 def _shown(text: str) -> str:

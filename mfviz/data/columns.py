@@ -21,10 +21,19 @@ from pyarrow import csv
 from mfviz.data.content import Content, Glued, blocks, holds, squeezed
 from mfviz.data.faults import CONTROL, LONGEST_ID, checker, find_fault
 from mfviz.data.numbering import number
+from mfviz.data.pieces import each
 from mfviz.data.ratings import NO_TIME
 from mfviz.data.sniff import UNIX_FROM, Dialect, shown
 
-__all__ = ["Columns", "parse", "read_delimited", "take_ids", "take_ratings", "take_times"]
+__all__ = [
+    "Columns",
+    "parse",
+    "read_delimited",
+    "take_ids",
+    "take_numbers",
+    "take_ratings",
+    "take_times",
+]
 
 Ids = npt.NDArray[Any]
 Int32 = npt.NDArray[np.int32]
@@ -140,13 +149,16 @@ def _read(source: Content, dialect: Dialect) -> Columns:
     # Each column is given up once it is taken: of large files, two of all do not fit.
     columns = {name: table.column(name) for name in types}
     del table
-    user_ids, u = take_ids(columns.pop(user))
-    item_ids, i = take_ids(columns.pop(item))
-    r = take_ratings(columns.pop(rating))
-    times = None
+    takers: dict[str, Callable[[Any], Any]] = {
+        user: take_ids,
+        item: take_ids,
+        rating: take_ratings,
+    }
     if dialect.time is not None:
-        times = take_times(columns.pop(str(dialect.time * step)))
-    return Columns(user_ids, u, item_ids, i, r, dialect.notices, times)
+        takers[str(dialect.time * step)] = take_times
+    taken = each(lambda name: takers[name](columns.pop(name)), takers)
+    (user_ids, u), (item_ids, i), r, *times = taken
+    return Columns(user_ids, u, item_ids, i, r, dialect.notices, times[0] if times else None)
 
 
 def parse(
@@ -258,6 +270,43 @@ def take_ids(column: Any) -> tuple[Ids, Int32]:
     del column, chunk
     pa.default_memory_pool().release_unused()
     return known, taken
+
+
+def take_numbers(column: Any) -> tuple[Ids, Int32]:
+    """Turn a column of whole numbers into distinct ids and the number of each row.
+
+    Parameters
+    ----------
+    column : pyarrow.ChunkedArray
+        Of int32.
+
+    Returns
+    -------
+    known : (distinct,) int64 array
+        Ascending.
+    numbers : (nnz,) int32
+
+    Raises
+    ------
+    ValueError
+        If a number is missing, or they are spread so widely that a table of them is too large.
+    """
+    if column.null_count:
+        raise ValueError("an id is missing")
+    low, high = (pc.min_max(column).as_py()[key] or 0 for key in ("min", "max"))
+    if high - low > max(4 * len(column), 1 << 20):
+        raise ValueError("ids are spread too widely")
+    table = np.zeros(high - low + 1, dtype=np.int32)
+    for chunk in column.chunks:
+        table[chunk.to_numpy() - low] = 1
+    found = np.flatnonzero(table)
+    table[found] = np.arange(len(found), dtype=np.int32)
+    numbers = np.empty(len(column), dtype=np.int32)
+    at = 0
+    for chunk in column.chunks:
+        numbers[at : at + len(chunk)] = table[chunk.to_numpy() - low]
+        at += len(chunk)
+    return found.astype(np.int64) + low, numbers
 
 
 def take_ratings(column: Any) -> Float32:

@@ -1,7 +1,8 @@
 """Get a public data set from its official address, into the user's cache.
 
 What arrives is checked against the published checksum before anything is put in place, and a
-download that fails, is damaged or is broken off leaves the cache as it was.
+download that fails or is damaged leaves the cache as it was. Of one that is broken off, what
+arrived waits for the next attempt (:mod:`mfviz.data.fetching`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import pooch
 
 from mfviz.data.catalog import entry
 from mfviz.data.entries import Entry
+from mfviz.data.fetching import Fetcher
 from mfviz.data.formats import read_parts
 from mfviz.data.places import cache_dir, ratings_files
 from mfviz.errors import DataError
@@ -29,7 +31,6 @@ WANTED = (
     *("u.data", "u?.base", "u?.test", "u.item", "ratings.*", "movies.*"),
     *("README*", "LICENSE*"),
 )
-TIMEOUT_S = 30
 
 
 def get(name: str, *, accept_licence: bool, progress: Any = True) -> Path:
@@ -96,7 +97,7 @@ def download(found: Entry, folder: Path, *, progress: Any = True) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=f".{found.name}-") as scratch:
-            archive = _fetch(found, Path(scratch), progress)
+            archive = _fetch(found, Path(scratch), Fetcher(folder, found.name, progress))
             fresh = Path(scratch) / "whole"
             fresh.mkdir()
             if zipfile.is_zipfile(archive):
@@ -120,9 +121,8 @@ def download(found: Entry, folder: Path, *, progress: Any = True) -> Path:
     return target
 
 
-def _fetch(found: Entry, folder: Path, progress: Any) -> Path:
+def _fetch(found: Entry, folder: Path, fetcher: Fetcher) -> Path:
     pooch.get_logger().setLevel("WARNING")  # it tells where its temporary file is
-    answers: list[Any] = []
     name = found.url.rsplit("/", 1)[-1]
     try:
         pooch.retrieve(
@@ -130,11 +130,7 @@ def _fetch(found: Entry, folder: Path, progress: Any) -> Path:
             known_hash=found.checksum or None,
             fname=name,
             path=folder,
-            downloader=pooch.HTTPDownloader(
-                progressbar=progress,
-                timeout=TIMEOUT_S,
-                hooks={"response": lambda answer, **_: answers.append(answer)},
-            ),
+            downloader=fetcher,
         )
     except ValueError:
         raise DataError(
@@ -148,9 +144,6 @@ def _fetch(found: Entry, folder: Path, progress: Any) -> Path:
             f"{found.url}: cannot be fetched ({_reason(error)}). Check the connection, or "
             f"{_by_hand(found)}"
         ) from None
-    finally:
-        for answer in answers:  # pooch leaves the connection open where it fails
-            answer.close()
     return folder / name
 
 

@@ -4,31 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from mfviz.data.catalog import find, load
 from mfviz.data.content import Content
 from mfviz.data.formats import look, read_parts, reading
 from mfviz.data.grouped import is_pairs, read_pairs
-from mfviz.data.places import without_packing
-from mfviz.data.problem import Problem, split
+from mfviz.data.holdout import why_no_times
+from mfviz.data.official import official_test
+from mfviz.data.problem import Problem
 from mfviz.data.ratings import Ratings
-from mfviz.errors import ParameterError
+from mfviz.data.ways import HOLDOUT, Way
+from mfviz.errors import DataError, ParameterError
 
-__all__ = ["SPLITS", "load_problem", "official_test"]
+__all__ = ["SPLITS", "load_problem", "split_in_way", "why_not"]
 
 SPLITS = ("random", "time", "official")
-HOLDOUT = 0.1
-# Beside training files of such a name lie test files of such names: Netflix Prize, KDD Cup 2011,
-# Yahoo! Music R2, MovieLens 100K.
-OFFICIAL = (
-    ("mv_*.txt", "probe.txt"),
-    ("combined_data_*.txt", "probe.txt"),
-    ("trainIdx1.txt", "validationIdx1.txt"),
-    ("train_*.txt", "test_*.txt"),
-    ("*.base", "{stem}.test"),
-)
 
 
 def load_problem(
@@ -68,61 +59,84 @@ def load_problem(
     DataError
         If a file cannot be read, or there are no times to split by.
     """
-    ways = [holdout is not None, bool(leave_out), test is not None or by == "official"]
+    given = [holdout is not None, bool(leave_out), test is not None or by == "official"]
     if by not in SPLITS:
         raise ParameterError(f"a split is {', '.join(SPLITS)}, not {by!r}.", "split")
-    if sum(ways) > 1 or (test is not None and by != "random"):
+    if sum(given) > 1 or (test is not None and by != "random"):
         raise ParameterError(
             "a test file, the official test set, a hold-out and ratings left out of each user "
             "exclude each other; give one of them."
         )
+    way = Way(
+        by=by,
+        holdout=HOLDOUT if holdout is None else holdout,
+        leave_out=leave_out,
+        test="" if test is None else os.fspath(test),
+    )
     ratings = load(name_or_path, columns=columns)
-    if test is not None or by == "official":
-        files = official_test(find(name_or_path).files) if test is None else find(test).files
-        pairs = _pairs(files)
-        if pairs is not None:
-            return _without(ratings, pairs, seed)
-        part = (
-            read_parts(files, name=files[0].name, columns=columns)
-            if test is None
-            else load(test, columns=columns)
-        )
-        return Problem.from_files(ratings, part, seed=seed)
-    share = HOLDOUT if holdout is None else holdout
-    return split(ratings, holdout=share, seed=seed, by=by, leave_out=leave_out)
+    return split_in_way(ratings, name_or_path, way, seed=seed, columns=columns)
 
 
-def official_test(files: Sequence[Path]) -> tuple[Path, ...]:
-    """Find the official test set beside the training files, or in the folder above them.
+def split_in_way(
+    ratings: Ratings,
+    name_or_path: str | os.PathLike[str],
+    way: Way,
+    *,
+    seed: int = 0,
+    columns: Sequence[str | int] = (),
+) -> Problem:
+    """Split ratings that were loaded, or load their test set too.
 
     Parameters
     ----------
-    files : sequence of Path
+    ratings : Ratings
+    name_or_path : str or path
+        What they were loaded from.
+    way : Way
+    seed : int
+    columns : sequence of str or int
+        Columns of a test file.
 
     Raises
     ------
-    ParameterError
-        If there is none: says which ones are known.
+    ParameterError, DataError
+        As :func:`load_problem`.
     """
-    for path in files[:1]:
-        name = without_packing(path.name)
-        for pattern, beside in OFFICIAL:
-            if not fnmatchcase(name, pattern):
-                continue
-            wanted = beside.format(stem=Path(name).stem)
-            for folder in (path.parent, path.parent.parent):
-                found: dict[str, Path] = {}
-                for other in sorted(folder.iterdir()):
-                    if fnmatchcase(without_packing(other.name), wanted):
-                        found.setdefault(without_packing(other.name), other)
-                if found:
-                    return tuple(found.values())
-    known = "; ".join(f"{beside} beside {pattern}" for pattern, beside in OFFICIAL[1:4])
-    raise ParameterError(
-        f"there is no official test set here. Known are {known}; u1.test beside u1.base. Name the "
-        "file with --test, or split at random.",
-        "split",
+    if not way.beside:
+        return way.split(ratings, seed)
+    files = find(way.test).files if way.test else official_test(find(name_or_path).files)
+    pairs = _pairs(files)
+    if pairs is not None:
+        return _without(ratings, pairs, seed)
+    part = (
+        load(way.test, columns=columns)
+        if way.test
+        else read_parts(files, name=files[0].name, columns=columns)
     )
+    return Problem.from_files(ratings, part, seed=seed)
+
+
+def why_not(ratings: Ratings, name_or_path: str | os.PathLike[str]) -> dict[str, str]:
+    """Say why ratings cannot be split in some ways.
+
+    Parameters
+    ----------
+    ratings : Ratings
+    name_or_path : str or path
+        What they were loaded from.
+
+    Returns
+    -------
+    dict
+        Way ("time", "official") to a reason, for those that cannot be.
+    """
+    reasons = {"time": why_no_times(ratings)}
+    try:
+        files = find(name_or_path).files
+        reasons["official"] = "" if files and official_test(files) else "a synthetic set has none"
+    except (ParameterError, DataError):
+        reasons["official"] = "none was found beside the ratings"
+    return {way: reason for way, reason in reasons.items() if reason}
 
 
 def _pairs(files: Sequence[Path]) -> Content | None:

@@ -14,6 +14,7 @@ __all__ = [
     "FILES",
     "cache_dir",
     "chosen_of",
+    "columns_dir",
     "data_dir",
     "in_archive",
     "locate",
@@ -38,9 +39,18 @@ def data_dir() -> Path | None:
 
 
 def cache_dir() -> Path:
-    """Folder of downloads: ``MFVIZ_CACHE_DIR``, or the user's cache folder."""
+    """Folder of downloads, below ``MFVIZ_CACHE_DIR`` or else the user's cache folder."""
+    return _cache() / "data"
+
+
+def columns_dir() -> Path:
+    """Folder of large sets that were read, beside that of downloads."""
+    return _cache() / "columns"
+
+
+def _cache() -> Path:
     chosen = os.environ.get("MFVIZ_CACHE_DIR")
-    return (Path(chosen) if chosen else Path(platformdirs.user_cache_dir("mfviz"))) / "data"
+    return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("mfviz"))
 
 
 def chosen_of(paths: Iterable[AnyPath]) -> tuple[AnyPath, ...]:

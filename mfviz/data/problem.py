@@ -15,10 +15,13 @@ import numpy.typing as npt
 
 from mfviz.data.holdout import WAYS, hold_out
 from mfviz.data.holdout import leave_out as leave_some_out
+from mfviz.data.pieces import each, pieces
 from mfviz.data.ratings import Ratings
 from mfviz.errors import DataError, ParameterError
 
 __all__ = ["Problem", "split"]
+
+Triple = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,38 +244,72 @@ def _parts(
     ratings: Ratings, in_train: npt.NDArray[np.bool_], seed: int, remarks: tuple[str, ...]
 ) -> Problem:
     """Build the problem of which the training ratings are chosen."""
-    users, u = _renumber(ratings.u, in_train, ratings.n_users)
-    items, i = _renumber(ratings.i, in_train, ratings.n_items)
-    keep = ~in_train & (u >= 0) & (i >= 0)
-    train = Ratings(
-        u[in_train],
-        i[in_train],
-        ratings.r[in_train],
-        ratings.user_ids[users],
-        ratings.item_ids[items],
-        ratings.name,
-        ratings.notices,
-    )
-    test = replace(train, u=u[keep], i=i[keep], r=ratings.r[keep])
+    if in_train.all():
+        # Nothing is copied: the arrays may lie on disk, larger than memory.
+        columns: Triple = (ratings.u, ratings.i, ratings.r)
+        rest: Triple = (ratings.u[:0], ratings.i[:0], ratings.r[:0])
+    else:
+        columns, rest = _parted(ratings, in_train)
+    users, u = _renumber(columns[0], ratings.n_users)
+    items, i = _renumber(columns[1], ratings.n_items)
+    ids = ratings.user_ids[users >= 0], ratings.item_ids[items >= 0]
+    train = Ratings(u, i, columns[2], *ids, ratings.name, ratings.notices)
+    test_u, test_i = users[rest[0]], items[rest[1]]
+    keep = (test_u >= 0) & (test_i >= 0)
+    test = replace(train, u=test_u[keep], i=test_i[keep], r=rest[2][keep])
     # Without repeated pairs no test pair can be a training pair too, and the count is spared.
     shared = _shared(train, test) if ratings.duplicates else 0
     set_aside = ratings.nnz - train.nnz - test.nnz
     return Problem(train, test, seed, set_aside, shared, remarks)
 
 
-def _renumber(
-    numbers: npt.NDArray[np.int32], in_train: npt.NDArray[np.bool_], count: int
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int32]]:
-    """Number one side by the training ratings alone.
+def _parted(ratings: Ratings, in_train: npt.NDArray[np.bool_]) -> tuple[Triple, Triple]:
+    """Copy u, i and r of the training ratings, and those of the others."""
+    parts = pieces(ratings.nnz)
+    starts = np.cumsum([0, *each(lambda part: np.count_nonzero(in_train[part]), parts)])
+    train, rest = (
+        (np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size, np.float32))
+        for size in (int(starts[-1]), ratings.nnz - int(starts[-1]))
+    )
 
-    Returns the old numbers that are left, and the new number of every rating (-1: not left).
+    def copy(job: tuple[slice, int]) -> None:
+        part, at = job
+        chosen = in_train[part]
+        others = ~chosen
+        columns = (ratings.u, ratings.i, ratings.r)
+        for column, taken, left in zip(columns, train, rest, strict=True):
+            for places, target, begin in ((chosen, taken, at), (others, left, part.start - at)):
+                found = column[part][places]
+                target[begin : begin + len(found)] = found
+
+    each(copy, zip(parts, starts.tolist(), strict=False))
+    return train, rest
+
+
+def _renumber(
+    numbers: npt.NDArray[np.int32], count: int
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Number densely those of ``count`` rows that occur.
+
+    Returns the new number of every row (-1: it does not occur), and the numbers renewed.
     """
     seen = np.zeros(count, dtype=np.bool_)
-    seen[numbers[in_train]] = True
-    left = np.flatnonzero(seen)
-    table = np.full(count, -1, dtype=np.int32)
-    table[left] = np.arange(len(left), dtype=np.int32)
-    return left, table[numbers]
+    parts = pieces(len(numbers))
+
+    def look(part: slice) -> None:
+        seen[numbers[part]] = True
+
+    each(look, parts)
+    table = np.where(seen, np.cumsum(seen, dtype=np.int32) - 1, -1).astype(np.int32)
+    if seen.all():
+        return table, numbers
+    fresh = np.empty_like(numbers)
+
+    def renew(part: slice) -> None:
+        fresh[part] = table[numbers[part]]
+
+    each(renew, parts)
+    return table, fresh
 
 
 def _shared(train: Ratings, test: Ratings) -> int:

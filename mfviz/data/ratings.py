@@ -6,15 +6,17 @@ Users are ``u`` and items are ``i`` everywhere in mfviz, on the GPU too. Inside,
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mfviz.data.numbering import lookup, number, stable_order
+from mfviz.data.pieces import each, pieces
 from mfviz.errors import DataError
 
 __all__ = ["NO_TIME", "Compressed", "Ratings", "compress"]
@@ -244,9 +246,11 @@ class Ratings:
     @cached_property
     def duplicates(self) -> int:
         """Ratings whose (user, item) pair has come before; they are kept."""
+        for major, minor in ((self.u, self.i), (self.i, self.u)):
+            if all(each(partial(_rises, major), pieces(self.nnz))):
+                # As nearly all files are: then a pair can only be repeated near by.
+                return sum(each(partial(_repeated, major, minor), _runs(major)))
         pair = self.pairs()
-        if (pair[1:] > pair[:-1]).all():
-            return 0  # files sorted by user and item need no more than this look
         cells = self.n_users * self.n_items
         if cells <= BITMAP_CELLS:
             seen = np.zeros(cells, dtype=np.bool_)
@@ -288,6 +292,30 @@ class Ratings:
                 "so there is nothing to run in parallel on it."
             )
         return found
+
+
+def _rises(numbers: Int32, part: slice) -> bool:
+    """Whether numbers never fall within a piece, the one before it included."""
+    piece = numbers[max(0, part.start - 1) : part.stop]
+    return bool((piece[1:] >= piece[:-1]).all())
+
+
+def _runs(major: Int32) -> list[slice]:
+    """Pieces of ascending numbers such that no number is in two of them."""
+    starts = [part.start for part in pieces(len(major))]
+    ends = {int(np.searchsorted(major, major[at])) for at in starts} | {len(major)}
+    return [slice(*pair) for pair in itertools.pairwise(sorted(ends))]
+
+
+def _repeated(major: Int32, minor: Int32, part: slice) -> int:
+    """Count the pairs of a piece that have come before in it."""
+    pair = major[part].astype(np.int64)
+    pair <<= 32
+    pair |= minor[part]
+    if (pair[1:] > pair[:-1]).all():
+        return 0
+    pair.sort()
+    return int(np.count_nonzero(pair[1:] == pair[:-1]))
 
 
 def _numbered(ids: npt.ArrayLike, what: str) -> tuple[npt.NDArray[Any], Int32]:

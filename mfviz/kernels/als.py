@@ -34,7 +34,7 @@ from mfviz.kernels.simd import atomic_add, clock_ns
 from mfviz.kernels.spans import KERNEL, NO_REASON, write_span
 from mfviz.kernels.tiles import COLS_F32, TILE, add_outer, factor_tile, finish_tile
 
-__all__ = ["BLOCK", "PIVOT", "group_by_row", "solve_rows"]
+__all__ = ["BLOCK", "PIVOT", "group_by_row", "solve_rows", "sum_system"]
 
 BLOCK = 64  # ratings summed in float32: 16 KiB of packed features at rank 64, half of L1
 PROXIMAL = 1e-5  # some 30 times the rounding noise of a block
@@ -123,8 +123,22 @@ def _substitute(A, w, b):
 
 
 @numba.njit(nogil=True, cache=True)
-def _solve_primal(old, Y, index, r, first, n, ridge, A, b, floors, packed):
-    """Leave in ``b`` the features of a row with ``n`` ratings, by an f x f system."""
+def sum_system(Y, index, r, first, n, A, b, packed):
+    """Write a row's system: the upper triangle of ``A = sum y y^T`` and ``b = sum r y``.
+
+    Parameters
+    ----------
+    Y : (cols, f) float32, C-order, f a multiple of 16
+    index : (nnz,) int32
+    r : (nnz,) float32
+    first, n : int
+        The row's ratings are ``first`` to ``first + n``.
+    A : (f f,) float64, written
+        Its lower triangle is neither needed nor kept.
+    b : (f,) float64, written
+    packed : (BLOCK f,) float32
+        Workspace.
+    """
     f = Y.shape[1]
     _clear(A, f * f)
     _clear(b, f)
@@ -138,6 +152,13 @@ def _solve_primal(old, Y, index, r, first, n, ridge, A, b, floors, packed):
                 row[j] = y[j]
                 b[j] += value * y[j]
         _add_gram(A, f, packed, count)
+
+
+@numba.njit(nogil=True, cache=True)
+def _solve_primal(old, Y, index, r, first, n, ridge, A, b, floors, packed):
+    """Leave in ``b`` the features of a row with ``n`` ratings, by an f x f system."""
+    f = Y.shape[1]
+    sum_system(Y, index, r, first, n, A, b, packed)
     for k in range(f):
         missing = max(0.0, PROXIMAL * A[k * f + k] - ridge)
         A[k * f + k] += ridge + missing

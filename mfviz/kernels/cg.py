@@ -1,25 +1,53 @@
 """ALS by rows with conjugate gradients: a few steps from the row's old features.
 
 ``A p = b`` with the A and b of :mod:`mfviz.kernels.als` is not solved but approached: a step costs
-one product with A, which is made from the ratings' rows and never stored. From the features of the
-sweep before, three steps go most of the way; f steps give the solution. All numbers of a row are
-float64, its old and its new features float32.
+one product with A. From the features of the sweep before, three steps go most of the way; f steps
+give the solution. All numbers of a row are float64, its old and its new features float32.
+
+A is made from the ratings' rows and never stored, or, as cuMF_ALS does it on GPUs, summed once and
+kept in single or half precision: that is cheaper where a row has more ratings than features.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numba
 import numpy as np
+from numba import types
 from numba.extending import overload
 
-from mfviz.kernels import doubles
+from mfviz.kernels import doubles, simd
+from mfviz.kernels.als import sum_system
+from mfviz.kernels.halves import load_half, store_half
 from mfviz.kernels.simd import atomic_add, clock_ns
 from mfviz.kernels.spans import KERNEL, NO_REASON, write_span
 
-__all__ = ["WIDEST", "approach_row", "approach_rows"]
+__all__ = ["WIDEST", "Stored", "approach_row", "approach_rows"]
 
 WIDEST = 128  # columns; wider rows are not kept in registers
 TINY = 1e-60  # squared length of a residual that is 0 for all purposes
+
+
+class Stored(NamedTuple):
+    """Room of a worker for a row's system, and how its A is stored.
+
+    Attributes
+    ----------
+    A : (f, f) float64
+        Rounded to the precision that A is stored in.
+    b : (f,) float64
+    packed : (1, BLOCK f) float32
+    halves : (1, f) uint16
+    half : bool
+        Whether A is rounded to half precision, else to single.
+    """
+
+    A: np.ndarray
+    b: np.ndarray
+    packed: np.ndarray
+    halves: np.ndarray
+    half: bool
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
@@ -45,6 +73,8 @@ def _add_products(Y, index, r, first, n, x, data, model, out, parts):
 
 @overload(_add_products, jit_options={"nogil": True}, inline="never")
 def _add_products_of(Y, index, r, first, n, x, data, model, out, parts):
+    if isinstance(index, types.NoneType):
+        return _of_stored
     return _in_registers if len(parts) else _in_memory
 
 
@@ -61,6 +91,13 @@ def _in_memory(Y, index, r, first, n, x, data, model, out, parts):
     for t in range(first, first + n):
         y = Y[index[t]]
         _add(out, data * np.float64(r[t]) + model * _dot(y, x), y)
+
+
+def _of_stored(Y, index, r, first, n, x, data, model, out, parts):
+    """The same from a sum that was made before: Y is A, r is b."""
+    _add(out, data, r)
+    for k in range(len(x)):
+        _add(out, model * x[k], Y[k])
 
 
 @numba.njit(nogil=True, cache=True)
@@ -121,6 +158,42 @@ def approach_row(row, Y, index, r, first, n, ridge, steps, tolerance, vectors, p
 
 
 @numba.njit(nogil=True, cache=True)
+def _store_system(Y, index, r, first, n, system):
+    """Sum a row's system, divide it by the number of ratings and round A as it is stored."""
+    A, b, packed, f = system.A, system.b, system.packed, Y.shape[1]
+    sum_system(Y, index, r, first, n, A.reshape(f * f), b, packed.reshape(packed.size))
+    for k in range(f):
+        b[k] /= n
+        for j in range(k, f):
+            packed[0, j] = A[k, j] / n
+        if system.half:
+            for j in range(0, f, simd.LANES):
+                store_half(system.halves, 0, j, simd.load(packed, 0, j))
+                simd.store(packed, 0, j, load_half(system.halves, 0, j))
+        for j in range(k, f):
+            A[k, j] = A[j, k] = packed[0, j]
+
+
+def _approach(row, Y, index, r, first, n, ridge, steps, tolerance, vectors, parts):
+    """Approach the solution of a row that has ratings, in one of both ways."""
+    raise NotImplementedError("for compiled code only")
+
+
+@overload(_approach, jit_options={"nogil": True}, inline="never")
+def _approach_of(row, Y, index, r, first, n, ridge, steps, tolerance, vectors, parts):
+    return _from_system if isinstance(parts, types.NamedTuple) else _from_ratings
+
+
+def _from_ratings(row, Y, index, r, first, n, ridge, steps, tolerance, vectors, parts):
+    approach_row(row, Y, index, r, first, n, ridge, steps, tolerance, vectors, parts)
+
+
+def _from_system(row, Y, index, r, first, n, ridge, steps, tolerance, vectors, parts):
+    _store_system(Y, index, r, first, n, parts)
+    approach_row(row, parts.A, None, parts.b, 0, 0, ridge / n, steps, tolerance, vectors, ())
+
+
+@numba.njit(nogil=True, cache=True)
 def approach_rows(
     X, Y, indptr, index, r, stop, grab, counter, lam, weighted, steps, tolerance,
     vectors, parts, ends, span_rows, span_fill, worker, tag,
@@ -131,8 +204,10 @@ def approach_rows(
     ----------
     X, Y, indptr, index, r, stop, grab, counter, lam, weighted, ends
         As in :func:`mfviz.kernels.als.solve_rows`.
-    steps, tolerance, vectors, parts
+    steps, tolerance, vectors
         As in :func:`approach_row`.
+    parts : tuple or Stored
+        Room for a row's system, if A is to be stored; else as in :func:`approach_row`.
     span_rows, span_fill, worker, tag
         As in :func:`mfviz.kernels.als.solve_rows`.
     """
@@ -148,7 +223,7 @@ def approach_rows(
                 X[x] = np.float32(0.0)
                 continue
             ridge = lam * n if weighted else lam
-            approach_row(X[x], Y, index, r, indptr[x], n, ridge, steps, tolerance, vectors, parts)
+            _approach(X[x], Y, index, r, indptr[x], n, ridge, steps, tolerance, vectors, parts)
         end = clock_ns()
         write_span(
             span_rows, span_fill, worker, start, end, KERNEL, indptr[last] - indptr[first],

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, ClassVar
@@ -184,7 +184,8 @@ class Solver(param.Parameterized):
 
     Class attributes ``key, title, paper, equations, backends, reconstruction, card`` describe the
     algorithm; hyper-parameters are bounded, documented ``param``s, and what is declared here is
-    common to all.
+    common to all. ``published`` has the settings that its paper or its authors' code gives for a
+    data set, by a name that tells both; they are not the defaults.
     """
 
     key: ClassVar[str] = ""
@@ -195,6 +196,7 @@ class Solver(param.Parameterized):
     reconstruction: ClassVar[bool] = False
     two_sided: ClassVar[bool] = False
     has_lr: ClassVar[bool] = True
+    published: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     card: ClassVar[Card]
 
     rank = param.Integer(16, bounds=(1, 4096), doc="Number of features f of each user and item.")

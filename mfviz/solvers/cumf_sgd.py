@@ -83,6 +83,12 @@ class CuMFSGD(Solver):
         "visit rounds to float16: test RMSE ends up to 0.03 above the best solver's.",
     )
 
+    published = {
+        "cuMF_SGD, Netflix": {"rank": 128, "lam": 0.05, "lr": 0.08, "beta": 0.3, "epochs": 20},
+        "cuMF_SGD, Yahoo! Music": {"rank": 128, "lam": 1.0, "lr": 0.08, "beta": 0.2},
+        "cuMF_SGD, Hugewiki": {"rank": 128, "lam": 0.03, "lr": 0.08, "beta": 0.3},
+    }
+
     lr = param.Number(0.08, bounds=(0.0, 10.0), doc="Learning rate γ of the first epoch.")
     beta = param.Number(0.1, bounds=(0.0, 100.0), doc="β of the schedule 1/(1+β t^1.5).")
     shuffle = param.Boolean(

@@ -44,16 +44,7 @@ class DSSGDC(DualStreams):
     )
 
     def program(self, engine: Engine, nnz: int, chunk: int, epoch: int) -> Program:
-        """Write down an epoch: a kernel in each stream.
-
-        Parameters
-        ----------
-        engine : Engine
-        nnz : int
-        chunk : int
-            Most ratings of a kernel.
-        epoch : int
-        """
+        """Write down an epoch: a kernel in each stream."""
         program = Program()
         for tag in (M, N):
             if self.mode == "alternate":

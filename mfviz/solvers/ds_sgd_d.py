@@ -92,14 +92,7 @@ class DSSGDD(DualStreams):
     def program(self, engine: Engine, nnz: int, chunk: int, epoch: int) -> Program:
         """Write down an epoch: visits of batches, and copies of the batches to come.
 
-        Parameters
-        ----------
-        engine : Engine
-        nnz : int
-        chunk : int
-            Most ratings of a kernel.
-        epoch : int
-            The first one begins with copies; the last one copies nothing ahead.
+        The first epoch begins with copies; the last one copies nothing ahead.
         """
         issue = _Issue(self, engine, nnz, chunk, epoch)
         (issue.alternate if self.mode == "alternate" else issue.asynchronous)()

@@ -6,6 +6,7 @@ table. Streams, events and buffers are a reconstruction, and each solver's card 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -32,7 +33,7 @@ M, N = USERS, ITEMS  # streams
 SEGMENT = 1024  # operations after which spans are read and stops are looked for
 
 
-class DualStreams(TwoCopies):
+class DualStreams(TwoCopies, param.ParameterizedABC):
     """Base of DS-SGD-C and DS-SGD-D."""
 
     reconstruction = True
@@ -114,6 +115,7 @@ class DualStreams(TwoCopies):
         yield from self.judge(schedule, problem, context, Checkpoint("batch", epoch, done))
         yield Checkpoint("epoch", epoch, done)
 
+    @abstractmethod
     def program(self, engine: Engine, nnz: int, chunk: int, epoch: int) -> Program:
         """Write down an epoch.
 
@@ -124,8 +126,8 @@ class DualStreams(TwoCopies):
         chunk : int
             Most ratings of a kernel.
         epoch : int
+            From 1.
         """
-        raise NotImplementedError
 
     def kernels(
         self, program: Program, engine: Engine, tag: int, bounds: tuple[int, int],

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from mfviz.backends.device import Device
 from mfviz.backends.streams import HostStreams, Op
 from mfviz.data.problem import Problem
 from mfviz.kernels.asgd import visit_rows
@@ -83,8 +85,14 @@ def make_engine(
     return kind(solver, problem, context, factors, rng)
 
 
-class _OnHost:
-    """Each side's stream is a team of threads; copies have a thread more."""
+class _Engine(ABC):
+    """What both engines have: the copies on the host, and the batches that they are cut into.
+
+    Parameters
+    ----------
+    solver, problem, context, factors, rng
+        As for :func:`make_engine`.
+    """
 
     def __init__(
         self,
@@ -94,16 +102,36 @@ class _OnHost:
         factors: Factors,
         rng: np.random.Generator,
     ) -> None:
-        self.solver, self.context, self.factors, self.factor = solver, context, factors, 1.0
+        self.solver, self.context = solver, context
         self._batches = solver.ranges(problem.train.nnz)
-        copies = Copies(solver, problem, context, rng, on_disk if solver.from_disk else None)
+        self._lay_out(Copies(solver, problem, context, rng, self._room()), factors)
+
+    @property
+    def _longest(self) -> int:
+        """Ratings of the longest batch."""
+        return max(high - low for low, high in self._batches)
+
+    def _room(self) -> Callable[[str, int, str], Records] | None:
+        """Where the copies on the host are made: None for what the ledger gives."""
+        return on_disk if self.solver.from_disk else None
+
+    @abstractmethod
+    def _lay_out(self, copies: Copies, factors: Factors) -> None:
+        """Make both copies, and put them or the buffers of their batches in place."""
+
+
+class _OnHost(_Engine):
+    """Each side's stream is a team of threads; copies have a thread more."""
+
+    def _lay_out(self, copies: Copies, factors: Factors) -> None:
+        solver, context = self.solver, self.context
+        self.factors, self.factor = factors, 1.0
         self._pointers = copies.pointers
         self._sources = [copies.make(tag) for tag in SIDES]
         P, Q, bu, bi = factors.P, factors.Q, factors.bu, factors.bi
         self._sides = ((P, Q, bu, bi), (Q, P, bi, bu))
-        size = max(high - low for low, high in self._batches)
         self._buffers = [
-            context.ledger.empty(name, size, TRIPLE, part="buffers")
+            context.ledger.empty(name, self._longest, TRIPLE, part="buffers")
             for name in BUFFERS
             if solver.buffered
         ]
@@ -149,27 +177,17 @@ class _OnHost:
         return self._streams.run(ops, self.context.spans, WAITING)
 
 
-class _OnStreams:
+class _OnStreams(_Engine):
     """Streams of a device; all ratings lie there, or two buffers a side that batches come to."""
 
-    def __init__(
-        self,
-        solver: DualStreams,
-        problem: Problem,
-        context: Context,
-        factors: Factors,
-        rng: np.random.Generator,
-    ) -> None:
-        assert context.device is not None
-        self.solver, self.context, self.device = solver, context, context.device
-        self._batches = solver.ranges(problem.train.nnz)
+    def _lay_out(self, copies: Copies, factors: Factors) -> None:
+        solver, context = self.solver, self.context
         self.visits = 0
-        copies = Copies(solver, problem, context, rng, self._room())
         if solver.buffered:
             self._sources = [flat(copies.make(tag)) for tag in SIDES]
-            size = 3 * max(high - low for low, high in self._batches)
             self._triples = [
-                self.device.empty(name, size, np.int32, part="buffers") for name in BUFFERS
+                self.device.empty(name, 3 * self._longest, np.int32, part="buffers")
+                for name in BUFFERS
             ]
         else:
             self._triples = []
@@ -179,12 +197,15 @@ class _OnStreams:
                 self._triples += [there, there]  # in the place of two buffers
         self._there = OnDevice(solver, context, factors, copies.pointers)
 
+    @property
+    def device(self) -> Device:
+        """Where the streams are."""
+        assert self.context.device is not None
+        return self.context.device
+
     def _room(self) -> Callable[[str, int, str], Records] | None:
-        """Where the copies on the host are made: None for what the ledger gives."""
-        if self.solver.from_disk:
-            return on_disk
-        if not self.solver.buffered or not self.solver.pinned:
-            return None
+        if self.solver.from_disk or not (self.solver.buffered and self.solver.pinned):
+            return super()._room()
 
         def pinned(name: str, nnz: int, part: str) -> Records:
             records: Records = self.device.pinned(name, (3 * nnz,), np.int32, part=part).view(

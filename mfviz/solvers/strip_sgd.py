@@ -15,9 +15,9 @@ from mfviz.kernels.strip_layout import count, count_runs, deal, place
 from mfviz.kernels.strips import OF_ALL, Items, Model, Strips, run_rounds
 from mfviz.solvers.base import Card, Checkpoint, Context, Factors
 from mfviz.solvers.budget import Budget
-from mfviz.solvers.dsgd import stratum_schedule
 from mfviz.solvers.init import memory_parts
 from mfviz.solvers.stochastic import NAMES, SOLO_NS, BiasedSolver, draw_seed
+from mfviz.solvers.stratified import stratum_schedule
 from mfviz.telemetry.memory import MemoryModel, MemoryPart
 
 __all__ = ["StripSGD", "strips_of_group"]

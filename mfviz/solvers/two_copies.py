@@ -15,15 +15,15 @@ import numpy as np
 import numpy.typing as npt
 import param
 
-from mfviz.backends.device import Device
 from mfviz.data.problem import Problem
 from mfviz.kernels.als import group_by_row
 from mfviz.kernels.cuda.rows import WIDEST, grid, width_of
 from mfviz.kernels.order import TRIPLE
 from mfviz.kernels.rows import name_rows, shuffle_rows
 from mfviz.solvers.base import Context, Factors
+from mfviz.solvers.device_model import DeviceModel, model_parts
 from mfviz.solvers.init import memory_parts
-from mfviz.solvers.sides import ITEMS, USERS
+from mfviz.solvers.sides import USERS
 from mfviz.solvers.stochastic import BiasedSolver, Records, draw_seed
 from mfviz.telemetry.memory import MemoryPart
 
@@ -164,21 +164,13 @@ class OnDevice:
         factors: Factors,
         pointers: tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]],
     ) -> None:
-        assert context.device is not None
-        self.solver, self.context, self.factors = solver, context, factors
-        self.device: Device = context.device
-        self.width = width_of(factors.rank)
+        self.solver, self.context = solver, context
+        self.model = DeviceModel(context, factors, width_of(factors.rank))
+        self.device = self.model.device
         self._places = pointers
         m = len(pointers[USERS])
-        both = self.device.send("row pointers", _joined(pointers), part="workspace")
+        both = self.device.send("row pointers", np.concatenate(pointers), part="workspace")
         self._pointers = (both[:m], both[m:])
-        self._X = [
-            self.device.send(name, np.ascontiguousarray(A[:, : self.width]), part=name)
-            for name, A in (("P", factors.P), ("Q", factors.Q))
-        ]
-        sides = (("user biases", factors.bu, "P"), ("item biases", factors.bi, "Q"))
-        self._b = [self.device.send(name, b, part=p) for name, b, p in sides if factors.biased]
-        context.refresh = self.refresh
         self.factor = 1.0  # of the learning rates in this epoch
 
     def visit(
@@ -195,46 +187,27 @@ class OnDevice:
         triples : device array of int32
             Flat triples.
         """
-        driver, places = self.device.driver, self._places[tag]
+        driver, places, model = self.device.driver, self._places[tag], self.model
         first = int(np.searchsorted(places, low, side="right")) - 1
         rows = int(np.searchsorted(places, high, side="left")) - first
-        blocks, threads = grid(rows, self.width, shuffle=driver.shuffles)
+        blocks, threads = grid(rows, model.width, shuffle=driver.shuffles)
         ids, values = triples, triples.view(np.float32)
-        bx, by = (self._b[tag], self._b[1 - tag]) if self._b else (values, values)  # or unused
+        b = model.biases or [values, values]  # or unused
         whole = [np.int64(x) for x in (first, rows, low, high, base, (1, 0)[tag])]
 
         def launch(stream: Any) -> None:
-            rates = self.solver.rates(self.context, self.factors, self.factor)
+            rates = self.solver.rates(self.context, model.factors, self.factor)
             driver.launch(
-                "visit_rows", self.width, blocks, threads, stream,
+                "visit_rows", model.width, blocks, threads, stream,
                 (
-                    self._X[tag], self._X[1 - tag], bx, by, self._pointers[tag], ids, values,
+                    model.X[tag], model.X[1 - tag], b[tag], b[1 - tag], self._pointers[tag], ids,
+                    values,
                     *whole,
                     rates.mu, rates.lr, rates.lam, rates.lr_bias, rates.lam_bias, rates.biased,
                 ),
             )  # fmt: skip
 
         return launch
-
-    def refresh(self) -> None:
-        """Copy the factors to the host; from a device that has failed nothing comes."""
-        if self.device.lost:
-            return
-        factors, download = self.factors, self.device.driver.download
-        for A, X in ((factors.P, self._X[USERS]), (factors.Q, self._X[ITEMS])):
-            if A.shape[1] == self.width:
-                download(A, X)
-            else:
-                narrow = np.empty((len(A), self.width), dtype=np.float32)
-                download(narrow, X)
-                A[:, : self.width] = narrow
-        if factors.biased:
-            download(factors.bu, self._b[USERS])
-            download(factors.bi, self._b[ITEMS])
-
-
-def _joined(pointers: tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]) -> Any:
-    return np.concatenate(pointers)
 
 
 def flat(records: Records) -> npt.NDArray[np.int32]:
@@ -255,16 +228,8 @@ def device_parts(
     resident : bool
         Whether both copies lie on the device.
     """
-    f, place = width_of(solver.rank), "device"
+    place = "device"
     parts = [MemoryPart(part, part, place, "12 N", 12 * nnz) for part in PARTS if resident]
-    parts += [
-        MemoryPart("P", "P", place, "4 f m", 4 * f * n_users),
-        MemoryPart("Q", "Q", place, "4 f n", 4 * f * n_items),
-        pointer_part(n_users, n_items, place),
-    ]
-    if solver.biases:
-        parts += [
-            MemoryPart("user biases", "P", place, "4 m", 4 * n_users),
-            MemoryPart("item biases", "Q", place, "4 n", 4 * n_items),
-        ]
+    parts += model_parts(n_users, n_items, width_of(solver.rank), biased=solver.biases)
+    parts.append(pointer_part(n_users, n_items, place))
     return [*parts, *memory_parts(n_users, n_items, solver.rank), pointer_part(n_users, n_items)]

@@ -16,6 +16,7 @@ from mfviz.data import catalog
 from mfviz.views.chips import icon
 from mfviz.views.desk import OWN_FILE, Desk
 from mfviz.views.icons import button_icon
+from mfviz.views.inputs import select, text
 from mfviz.views.parts import Html, box
 from mfviz.views.session import Session
 from mfviz.views.settings import NONE, Field, Key, write
@@ -82,11 +83,11 @@ class Drawer:
     def _make_data(self) -> None:
         self._names = {entry.title: entry.name for entry in catalog.entries()}
         missing = [entry.title for entry in catalog.entries() if not entry.available]
-        self.data = _select(
+        self.data = select(
             "Data", [*self._names, OWN_FILE], "Ratings to factorize; 10 % are held out as a test.",
             disabled_options=missing,
         )  # fmt: skip
-        self.path = _text(
+        self.path = text(
             "Ratings file",
             "Path of a ratings file on the machine that serves this page: u.data, ratings.dat, "
             ".csv, .tsv or .npz.",
@@ -97,8 +98,8 @@ class Drawer:
         self.path.param.watch(self._path_typed, "value")
 
     def _make_solvers(self) -> None:
-        self.solver = _select("Solver A", [], "The algorithm of run A.")
-        self.compare = _select(
+        self.solver = select("Solver A", [], "The algorithm of run A.")
+        self.compare = select(
             "Solver B", [NONE], "A second algorithm on the same problem, drawn on the same axes."
         )
         self.card_a, self.card_b = Html(), Html()
@@ -145,7 +146,7 @@ class Drawer:
         if len(places) < 2:
             return
         if slot not in self.backends:
-            where = _select(f"Backend · {slot}", [], "Where the kernels of this run work.")
+            where = select(f"Backend · {slot}", [], "Where the kernels of this run work.")
             where.param.watch(lambda event: self._backend_chosen(slot, event.new), "value")
             self.backends[slot] = where
             self.room[slot].append(where)
@@ -201,9 +202,9 @@ class Drawer:
                 stylesheets=[sheet("switch")], sizing_mode="stretch_width", color="primary",
             )  # fmt: skip
         elif field.kind == "choice":
-            widget = _select(label, [str(c) for c in field.choices], field.help)
+            widget = select(label, [str(c) for c in field.choices], field.help)
         else:
-            widget = _text(label, field.help, unit=field.unit)
+            widget = text(label, field.help, unit=field.unit)
         widget.param.watch(lambda event: self._edited(field.key, event.new), "value")
         return widget
 
@@ -278,21 +279,6 @@ class Drawer:
     def _edited(self, key: Key, value: Any) -> None:
         if not self._quiet:
             self.session.host.later(lambda: self.desk.edit(key, value))
-
-
-def _select(label: str, options: list[str], help_text: str, **settings: Any) -> Any:
-    return pmui.Select(
-        label=label, options=options, description=help_text, size="small", margin=0,
-        stylesheets=[sheet("field")], sizing_mode="stretch_width", **settings,
-    )  # fmt: skip
-
-
-def _text(label: str, help_text: str, *, unit: str = "", **settings: Any) -> Any:
-    unit_rule = [f':host {{ --mf-unit: "{unit}"; }}'] if unit else []
-    return pmui.TextInput(
-        label=label, description=help_text, size="small", margin=0,
-        stylesheets=[sheet("field"), *unit_rule], sizing_mode="stretch_width", **settings,
-    )  # fmt: skip
 
 
 def _one_line(cls: Any) -> str:

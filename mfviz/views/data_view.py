@@ -18,6 +18,7 @@ from mfviz.plots.style import FONT
 from mfviz.views.live_parts import dress
 from mfviz.views.parts import Html, box, card, heading
 from mfviz.views.session import Session
+from mfviz.views.split_choice import SplitChoice
 from mfviz.views.upload import Upload
 
 __all__ = ["DataView"]
@@ -62,7 +63,7 @@ class DataView:
             name: pn.pane.Bokeh(None, sizing_mode="stretch_both", min_height=180, margin=0)
             for name in DRAWINGS
         }
-        self.upload = Upload(session)
+        self.upload, self.split = Upload(session), SplitChoice(session)
         self.view = self._layout()
         session.watch(self.refresh, 0.5)
         self.refresh()
@@ -130,8 +131,9 @@ class DataView:
             box(pn.Row, *pair, parts=("pairs",), sizing_mode="stretch_both")
             for pair in ((cards["popularity"], about), (cards["cells"], cards["values"]))
         ]
+        top = box(pn.Row, self.upload.view, self.split.view, parts=("choices",))
         return box(
-            pn.Column, self.upload.view, *rows, parts=("scroll",), sizing_mode="stretch_both"
+            pn.Column, top, self.upload.page, *rows, parts=("scroll",), sizing_mode="stretch_both"
         )
 
 

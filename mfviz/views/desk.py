@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from mfviz.data.problem import Problem
+from mfviz.data.ways import Way
 from mfviz.errors import MfvizError, ParameterError
 from mfviz.solvers.base import Solver
 from mfviz.telemetry.memory import available_bytes
 from mfviz.views.chips import megabytes, memory_size
 from mfviz.views.host import Host
-from mfviz.views.loading import HOLDOUT, Loaded, Loader, loader
+from mfviz.views.loading import Asked, Loaded, Loader, loader
 from mfviz.views.readiness import Readiness, readiness
 from mfviz.views.settings import Key, Settings
 
@@ -70,6 +71,8 @@ class Desk:
     ----------
     data : str
         Name in the catalog, or a path.
+    way : Way
+        How the test ratings are chosen.
     problem : Problem or None
     loading : bool
     trouble : str
@@ -103,14 +106,15 @@ class Desk:
         self._query = {**DEFAULTS, **asked}
         self._page_names = page_names
         self.data = self._query["data"]
+        self.notices: list[str] = []
+        self.way = self._way_of(self._query.get("split", ""))
         self.loaded = Loaded()
         self.loading = False
-        self.notices: list[str] = []
         self.settings: Settings | None = None
         self.errors: dict[Key, str] = {}
         self.watchers: list[Callable[[], None]] = []
         self.listeners: list[Callable[[Key, Any], None]] = []
-        self._asked: tuple[str, int] | None = None  # being loaded
+        self._asked: Asked | None = None  # being loaded
         self._lock = threading.RLock()
 
     @property
@@ -138,7 +142,8 @@ class Desk:
         if self.settings is not None or self.readiness.registry is None:
             return
         settings = Settings(self.readiness.registry, DEFAULTS["solver"], "")
-        self.notices += settings.read(self._query, ignore=("data", "run", *self._page_names))
+        no_settings = ("data", "split", "run", *self._page_names)
+        self.notices += settings.read(self._query, ignore=no_settings)
         self.settings = settings
         self._load()
 
@@ -149,12 +154,20 @@ class Desk:
         with self._lock:
             self.open()
             if self._asked is not None:
-                self._arrived(self._asked, self._loader.get(*self._asked))
+                self._arrived(self._asked, self._loader.get(self._asked))
 
     def choose_data(self, name: str) -> None:
-        """Put other ratings on the desk."""
+        """Put other ratings on the desk; what only some ratings offer is not asked of them."""
         if name and name != self.data:
             self.data = name
+            if self.way.beside or self.way.by == "time":
+                self.way = Way()
+            self._load()
+
+    def choose_way(self, way: Way) -> None:
+        """Hold out other ratings."""
+        if way != self.way:
+            self.way = way
             self._load()
 
     def choose_solver(self, slot: str, key: str) -> None:
@@ -236,7 +249,8 @@ class Desk:
         """The desk as it stands in an address."""
         if self.settings is None:
             return {k: v for k, v in self._query.items() if k not in ("run", *self._page_names)}
-        return {"data": self.data, **self.settings.query()}
+        way = {} if self.way == Way() else {"split": str(self.way)}
+        return {"data": self.data, **way, **self.settings.query()}
 
     def about_data(self) -> str:
         """One line about the ratings."""
@@ -245,11 +259,20 @@ class Desk:
         problem = self.problem
         if problem is None or self.loading:
             return f"loading {self.data} ..."
-        total = problem.train.nnz + problem.test.nnz + problem.set_aside
+        held_out = problem.test.nnz + problem.set_aside
+        total = problem.train.nnz + held_out
         return (
             f"{problem.n_users:,} × {problem.n_items:,} · {total:,} ratings"
-            f" · {round(100 * HOLDOUT)} % test"
+            f" · {100 * held_out / total:.2g} % test"
         )
+
+    def _way_of(self, word: str) -> Way:
+        """Read a way from the address; one that is none leaves a sentence."""
+        try:
+            return Way.read(word) if word else Way()
+        except ParameterError as error:
+            self.notices.append(f"The address is not taken there: {error}")
+            return Way()
 
     def _check(self, settings: Settings, problem: Problem) -> Preflight:
         sizes, on_devices = {}, 0
@@ -277,18 +300,16 @@ class Desk:
 
     def _load(self) -> None:
         seed = int(self.settings.value(("both", "seed"))) if self.settings else 0
-        asked = self._asked = (self.data, seed)
-        held = self._loader.held(self.data, seed)
+        asked = self._asked = (self.data, seed, str(self.way))
+        held = self._loader.held(asked)
         if held is not None:
             self._arrived(asked, held)
             return
         self.loading, self.loaded = True, Loaded()
-        self._loader.fetch(
-            self.data, seed, lambda got: self.host.later(lambda: self._arrived(asked, got))
-        )
+        self._loader.fetch(asked, lambda got: self.host.later(lambda: self._arrived(asked, got)))
         self._tell()
 
-    def _arrived(self, asked: tuple[str, int], loaded: Loaded) -> None:
+    def _arrived(self, asked: Asked, loaded: Loaded) -> None:
         with self._lock:
             if asked != self._asked:
                 return  # something else was chosen meanwhile, or it was here already

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -14,6 +15,7 @@ from urllib.parse import urlencode
 import panel as pn
 import param
 
+from mfviz.data.ways import Way
 from mfviz.errors import MfvizError
 from mfviz.views.cell import Cell
 from mfviz.views.host import Host, here, load_extension
@@ -163,10 +165,14 @@ class Explorer(pn.viewable.Viewer):
         settings = desk.settings
         assert settings is not None
         seed = settings.value(("both", "seed"))
+        way = "".join(
+            f", {name}={value!r}"
+            for name, value in asdict(desk.way).items()
+            if value != getattr(Way(), name)
+        )
         lines = [
             "import mfviz", "",
-            f"ratings = mfviz.load({desk.data!r})",
-            f"problem = mfviz.split(ratings, holdout=0.1, seed={seed})",
+            f"problem = mfviz.load_problem({desk.data!r}, seed={seed}{way})",
         ]  # fmt: skip
         for slot in settings.slots:
             name, key = slot.lower(), settings.solvers[slot]

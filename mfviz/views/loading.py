@@ -9,19 +9,19 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 from mfviz.data.portrait import Portrait, portrait
-from mfviz.data.problem import Problem, split
+from mfviz.data.problem import Problem
 from mfviz.errors import MfvizError
 
-__all__ = ["HOLDOUT", "KEPT", "Loaded", "Loader", "loader"]
+__all__ = ["KEPT", "Asked", "Loaded", "Loader", "loader"]
 
-HOLDOUT = 0.1
+Asked = tuple[str, int, str]  # name in the catalog or path, seed of the split, way to split
 KEPT = 4  # problems that stay in memory
 log = logging.getLogger(__name__)
 
@@ -35,10 +35,13 @@ class Loaded:
     problem : Problem or None
     trouble : str
         A sentence where loading failed.
+    why_not : dict of str to str
+        Ways to split ("time", "official") that these ratings do not offer, with the reasons.
     """
 
     problem: Problem | None = None
     trouble: str = ""
+    why_not: Mapping[str, str] = field(default_factory=dict)
     _proposals: dict[str, dict[str, Any]] = field(default_factory=dict)
     _portrait: Portrait | None = None
 
@@ -75,51 +78,53 @@ class Loader:
 
     def __init__(self, load: Callable[[str], Any] | None = None) -> None:
         self._load = load
-        self._kept: OrderedDict[tuple[str, int], Loaded] = OrderedDict()
+        self._kept: OrderedDict[Asked, Loaded] = OrderedDict()
         self._lock = threading.Lock()
         self._thread = ThreadPoolExecutor(1, "mfviz-load")
 
-    def held(self, name: str, seed: int) -> Loaded | None:
+    def held(self, asked: Asked) -> Loaded | None:
         """Return the problem if it is in memory."""
         with self._lock:
-            found = self._kept.get((name, seed))
+            found = self._kept.get(asked)
             if found is not None:
-                self._kept.move_to_end((name, seed))
+                self._kept.move_to_end(asked)
             return found
 
-    def get(self, name: str, seed: int) -> Loaded:
+    def get(self, asked: Asked) -> Loaded:
         """Load on this thread."""
-        loaded = self.held(name, seed) or self._fresh(name, seed)
+        loaded = self.held(asked) or self._fresh(*asked)
         if loaded.problem is not None:
             with self._lock:
-                self._kept[name, seed] = loaded
+                self._kept[asked] = loaded
                 while len(self._kept) > KEPT:
                     self._kept.popitem(last=False)
         return loaded
 
-    def fetch(self, name: str, seed: int, done: Callable[[Loaded], None]) -> None:
+    def fetch(self, asked: Asked, done: Callable[[Loaded], None]) -> None:
         """Load ratings, hold out a part and call ``done``, on another thread.
 
         Parameters
         ----------
-        name : str
-            Name in the catalog, or a path.
-        seed : int
-            Seed of the hold-out.
+        asked : (str, int, str)
+            Name in the catalog or path, seed of the split, and way to split.
         done : callable
             Receives the result.
         """
-        self._thread.submit(lambda: done(self.get(name, seed)))
+        self._thread.submit(lambda: done(self.get(asked)))
 
-    def _fresh(self, name: str, seed: int) -> Loaded:
+    def _fresh(self, name: str, seed: int, way: str) -> Loaded:
+        reasons: Mapping[str, str] = {}
         try:
-            if self._load is None:
-                from mfviz.data.catalog import load
+            from mfviz.data.catalog import load
+            from mfviz.data.given import split_in_way, why_not
+            from mfviz.data.ways import Way
 
-                self._load = load
-            return Loaded(split(self._load(name), holdout=HOLDOUT, seed=seed))
+            ratings = (self._load or load)(name)
+            reasons = why_not(ratings, name)
+            problem = split_in_way(ratings, name, Way.read(way), seed=seed)
+            return Loaded(problem, why_not=reasons)
         except MfvizError as error:
-            return Loaded(trouble=str(error))
+            return Loaded(trouble=str(error), why_not=reasons)
         except Exception as error:
             log.exception("loading %r failed", name)
             return Loaded(trouble=f"{name} could not be loaded: {type(error).__name__}: {error}")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from html import escape
 from typing import Any
 
 import panel as pn
-import panel_material_ui as pmui
 
 from mfviz.plots.base import Track
 from mfviz.plots.scale import mib_text
@@ -15,16 +14,16 @@ from mfviz.telemetry.memory import PARTS
 from mfviz.theory.memory import S1_RANK, S1_TRAIN, TABLE_S1, table_s1
 from mfviz.views.chips import chip
 from mfviz.views.fit_table import fit_table
+from mfviz.views.inputs import select, text
 from mfviz.views.live_steps import StepsFigure
 from mfviz.views.parts import Html, box, card, heading
 from mfviz.views.session import Session
 from mfviz.views.tabs import SETTINGS
-from mfviz.views.theme import sheet
 from mfviz.views.tracks import LETTERS
 
 __all__ = ["MemoryView"]
 
-OURS = "chosen data"
+OURS, HERE = "chosen data", "this machine, CPU"
 DEFAULT_LIMIT = 1200.0  # MiB, of a device of one's own
 NAMES = dict(zip(("shape", "rank", "place", "limit"), SETTINGS["memory"], strict=True))
 
@@ -187,11 +186,22 @@ class MemoryView:
     # --- controls ---------------------------------------------------------------------------
 
     def _controls(self) -> None:
-        self.data = _select("Ratings", [OURS, *TABLE_S1], self.shape, 150)
-        self.factors = _text("Rank", str(self.rank or ""), 90)
-        self.where = _select("On", ["this machine, CPU"], "this machine, CPU", 210)
-        self.most = _text("Limit, MiB", f"{self.limit:g}", 100)
-        self.most.visible = self.place == "limit"
+        fixed: dict[str, Any] = {"sizing_mode": "fixed"}
+        self.data = select(
+            "Ratings", [OURS, *TABLE_S1], "Shape of the ratings: those that are chosen, or a data "
+            "set of Table S1, which needs not be here.", value=self.shape, width=150, **fixed,
+        )  # fmt: skip
+        self.factors = text(
+            "Rank", "Features of each user and item; at first that of the runs.",
+            value=str(self.rank or ""), width=90, **fixed,
+        )  # fmt: skip
+        self.where = select(
+            "On", [HERE], "Where the arrays would be held.", value=HERE, width=210, **fixed
+        )
+        self.most = text(
+            "Limit", "Memory of a device of your own.", unit="MiB", value=f"{self.limit:g}",
+            width=110, visible=self.place == "limit", **fixed,
+        )  # fmt: skip
         self.data.param.watch(lambda e: self._chosen("shape", e.new), "value")
         self.factors.param.watch(lambda e: self._chosen("rank", e.new), "value")
         self.where.param.watch(lambda e: self._chosen("place", e.new), "value")
@@ -209,10 +219,10 @@ class MemoryView:
         if name == "shape" and (value == OURS or value in TABLE_S1):
             self.shape, self.rank = value, 0 if value == OURS else S1_RANK
         elif name == "rank":
-            text = str(value).strip()
-            if text.isdigit() and 1 <= int(text) <= 4096:
-                self.rank = 0 if int(text) == self._desk_rank else int(text)
-            elif not text:
+            typed = str(value).strip()
+            if typed.isdigit() and 1 <= int(typed) <= 4096:
+                self.rank = 0 if int(typed) == self._desk_rank else int(typed)
+            elif not typed:
                 self.rank = 0
         elif name == "place":
             known = (k for k, p in self._places.items() if value in (k, p.title))
@@ -318,17 +328,3 @@ def _number(value: Any, default: float) -> float:
     except (TypeError, ValueError):
         return default
     return found if 1.0 <= found <= 1e9 else default
-
-
-def _select(label: str, options: Sequence[str], value: str, width: int) -> Any:
-    return pmui.Select(
-        label=label, options=list(options), value=value, size="small", margin=0, width=width,
-        sizing_mode="fixed", stylesheets=[sheet("field")],
-    )  # fmt: skip
-
-
-def _text(label: str, value: str, width: int) -> Any:
-    return pmui.TextInput(
-        label=label, value=value, size="small", margin=0, width=width,
-        sizing_mode="fixed", stylesheets=[sheet("field")],
-    )  # fmt: skip

@@ -7,6 +7,7 @@ kernels are made ready behind it.
 
 from __future__ import annotations
 
+import gc
 import math
 import sys
 from collections.abc import Callable, Mapping
@@ -27,6 +28,7 @@ from mfviz.views.host import Host, ServerHost, here
 from mfviz.views.launch import from_disk, recordings
 from mfviz.views.pages import PAGE_SETTINGS, Pages
 from mfviz.views.parts import box
+from mfviz.views.readiness import readiness
 from mfviz.views.session import PACES, Session
 from mfviz.views.theme import material, sheet, variables
 from mfviz.views.transport import Transport
@@ -85,11 +87,11 @@ class View:
         self.transport = Transport(self.session)
         self.session.watch(self.drawer.refresh, 1.0)
         self.session.watch(self._write_address, 1.0)
+        self.pages = Pages(self.session, self.board, self.theme, query)
         self.main = box(
-            pn.Column, self.board.status.view, self.board.view, self.transport.view,
-            parts=("main",), sizing_mode="stretch_both",
+            pn.Column, self.board.status.view, self.board.view, self.pages.view,
+            self.transport.view, parts=("main",), sizing_mode="stretch_both",
         )  # fmt: skip
-        self.pages = Pages(self.session, self.board, self.main, self.theme, query)
         self.pages.changed = self._write_address
         self.on_tab: Callable[[str], None] = lambda tab: None
         self.when_loaded(lambda: self.show_tab(query.get("tab", "train")))
@@ -135,6 +137,9 @@ class View:
 
     def act(self, name: str) -> None:
         """Do what a key stands for."""
+        if name.startswith("tab-"):
+            self.show_tab(name.removeprefix("tab-"))
+            return
         session = self.session
         known = {
             "toggle": session.toggle, "step": session.step, "back": session.back,
@@ -265,6 +270,10 @@ def serve() -> Any:
     pn.extension(notifications=False)
     sys.setswitchinterval(SWITCH_S)
     host = here()
+    if isinstance(host, ServerHost):
+        # Some 350,000 objects stay as long as the server does. To look for garbage among them
+        # takes a fifth of a second, which some page would wait for.
+        readiness().afterwards = gc.freeze
     page = build(host)
     if not isinstance(host, ServerHost):
         return page

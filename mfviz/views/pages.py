@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import panel as pn
+
 from mfviz.views.board import Board
+from mfviz.views.parts import box
 from mfviz.views.session import Session
 from mfviz.views.tabs import SETTINGS, TABS
 
 __all__ = ["PAGE_SETTINGS", "Pages"]
 
 PAGE_SETTINGS = tuple(name for names in SETTINGS.values() for name in names)
-BELOW_STATUS = 2  # place of a page in the main column
 
 
 class Pages:
@@ -26,8 +28,6 @@ class Pages:
     session : Session
     board : Board
         The page of the Train tab, which is there from the beginning.
-    main : Panel object
-        The main column.
     theme : str
         "light" or "dark".
     query : mapping
@@ -35,6 +35,9 @@ class Pages:
 
     Attributes
     ----------
+    view : Panel object
+        All pages but that of the Train tab. It is there from the beginning: a page that joined the
+        main column would have its neighbours set up anew.
     tab : str
         Key of the tab that is shown.
     made : dict
@@ -44,9 +47,10 @@ class Pages:
     """
 
     def __init__(
-        self, session: Session, board: Board, main: Any, theme: str, query: Mapping[str, str]
+        self, session: Session, board: Board, theme: str, query: Mapping[str, str]
     ) -> None:
-        self.session, self.board, self.main, self.theme = session, board, main, theme
+        self.session, self.board, self.theme = session, board, theme
+        self.view = box(pn.Column, visible=False, sizing_mode="stretch_both")
         self._given = {name: query[name] for name in PAGE_SETTINGS if name in query}
         self.tab = "train"
         self.made: dict[str, Any] = {}
@@ -60,8 +64,9 @@ class Pages:
         with self.session.host.hold():
             if tab != "train" and tab not in self.made:
                 self.made[tab] = self._make(tab)
-                self.main.insert(BELOW_STATUS, self.made[tab].view)
+                self.view.append(self.made[tab].view)
             self.board.view.visible = tab == "train"
+            self.view.visible = tab != "train"
             for key, page in self.made.items():
                 page.view.visible = key == tab
             figures = self.made[tab].figures if tab in self.made else ()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -29,6 +30,8 @@ class Readiness:
         Solvers whose kernels are compiled, and all of them.
     reason : str
         Why it failed.
+    afterwards : callable
+        Called once all kernels are ready, on the thread that compiled them.
     """
 
     def __init__(self) -> None:
@@ -36,6 +39,7 @@ class Readiness:
         self.registry: dict[str, Any] | None = None
         self.warm = self.total = 0
         self.reason = ""
+        self.afterwards: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
         self._begun = False
         self.imported = threading.Event()
@@ -70,6 +74,7 @@ class Readiness:
             self.state = "warming"
             self.imported.set()
             self._compile()
+            self.afterwards()
             self.state = "live"
         except Exception as error:
             log.exception("the kernels could not be made ready")

@@ -31,7 +31,8 @@ class Upload:
 
     Attributes
     ----------
-    view : Panel object
+    view, page : Panel object
+        The place, and a card below it for what was read.
     path : Path or None
         File that was read and waits to be used.
     """
@@ -50,9 +51,10 @@ class Upload:
             margin=(8, 0, 0, 0), visible=False, stylesheets=[sheet("small")],
         )  # fmt: skip
         self.use.on_click(lambda event: session.host.later(self.accept))
-        caption = f"up to {LIMIT_BYTES / 1e9:.0f} GB: {KINDS}"
-        head = Html(heading("Your own ratings", caption), "cardhead")
-        self.view = card("flat", head.pane, self.zone, self.found.pane, self.use)
+        head = Html(heading("Your own ratings", f"up to {LIMIT_BYTES / 1e9:.0f} GB"), "cardhead")
+        kinds = Html(f'<div class="help">{KINDS}</div>')
+        self.view = card("flat", head.pane, self.zone, kinds.pane)
+        self.page = card("flat", self.found.pane, self.use, visible=False)
 
     def read(self, path: Path) -> None:
         """Read a file on another thread, and show what was found."""
@@ -76,7 +78,7 @@ class Upload:
             self._tell("")
 
     def _tell(self, sentence: str) -> None:
-        self.path, self.use.visible = None, False
+        self.path, self.use.visible, self.page.visible = None, False, bool(sentence)
         self.found.set(f'<div class="told">{escape(sentence)}</div>' if sentence else "")
 
     def _show(self, path: Path, found: Preview) -> None:

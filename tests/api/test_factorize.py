@@ -131,6 +131,29 @@ def test_a_test_set_is_reported_and_what_cannot_be_predicted_is_set_aside(triple
     assert result.history["test_rmse"].iloc[-1] == pytest.approx(wanted, rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("way", "held_out"), [(0.25, 0.25), ("random", 0.1), ("random-0.2", 0.2), ("leave-1", None)]
+)
+def test_what_is_held_out_is_chosen_in_a_word(
+    triple: Triple, way: str | float, held_out: float | None
+) -> None:
+    result = mfviz.factorize(triple, split=way, **QUICK)
+    problem, users = result.problem, len(np.unique(triple[0]))
+    count = users if held_out is None else round(held_out * len(triple[0]))
+    assert problem.test.nnz + problem.set_aside == count
+    assert np.isfinite(result.history["test_rmse"]).all()
+
+
+def test_ways_to_hold_out_that_do_not_suit(triple: Triple) -> None:
+    for way, says in (("moon", "it must be random"), ("official", "as test"), (1.5, "below 1")):
+        with pytest.raises(ParameterError, match=says):
+            mfviz.factorize(triple, split=way, **QUICK)
+    with pytest.raises(DataError, match="no times"):
+        mfviz.factorize(triple, split="time", **QUICK)
+    with pytest.raises(ParameterError, match="exclude each other"):
+        mfviz.factorize(triple, test=triple, split=0.1, **QUICK)
+
+
 def test_the_same_seed_gives_the_same_factors(triple: Triple) -> None:
     first, again = (mfviz.factorize(triple, seed=4, **QUICK) for _ in range(2))
     assert np.array_equal(first.P, again.P)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import urllib.error
 import urllib.request
@@ -9,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from panel.io.server import DocHandler
 
 from mfviz import browser, serve
+from mfviz.early_head import EarlyHead
 from mfviz.errors import MfvizError, ParameterError
 
 
@@ -78,11 +81,36 @@ def test_the_page_is_served_on_this_machine() -> None:
         status, text = fetch(url)
         assert status == 200
         assert "<title>mfviz" in text, "the page's script has failed"
+        with urllib.request.urlopen(url, timeout=60) as answer:
+            assert answer.headers["Content-Length"] is None, "sent before its length is known"
+            again = answer.read().decode()
+        pieces = [re.split("<body>|</body>", page) for page in (text, again)]
+        assert pieces[0][0] == pieces[1][0]
+        assert [len(page) for page in pieces] == [3, 3], "whole, and nothing comes twice"
+        assert abs(len(text) - len(again)) < 50
         assert fetch(url.rsplit("/", 1)[0] + "/")[0] == 200
         port = int(url.split(":")[2].split("/")[0])
         with pytest.raises(ParameterError, match="taken"):
             serve.free_port(port)
     assert serve.free_port(port) == port
+
+
+def test_a_page_that_begins_in_another_way_is_loaded_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(DocHandler, "write", lambda self, chunk: written.append(chunk))
+    monkeypatch.setattr(EarlyHead, "heads", {})
+    monkeypatch.setattr(EarlyHead, "_theme", "light")
+    first, later = (object.__new__(EarlyHead) for _ in range(2))
+    first.write("<head>old</head><body>\n1</body>")
+    later._sent = EarlyHead.heads["light"]
+    later.write("<head>old</head><body>\n2</body>")
+    later.write("<head>new</head><body>\n3</body>")
+    assert written == [
+        "<head>old</head><body>\n1</body>", "2</body>", "<script>location.reload()</script>"
+    ]  # fmt: skip
+    assert EarlyHead.heads == {"light": "<head>new</head><body>\n"}
 
 
 @pytest.mark.slow

@@ -160,6 +160,25 @@ def test_data_get_of_what_cannot_be_fetched(
     assert name in said.err
 
 
+def test_data_cache_lists_and_clears_what_is_kept(
+    mfviz: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from mfviz.data import catalog, column_cache
+
+    monkeypatch.setenv("MFVIZ_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(column_cache, "LEAST", 900)
+    catalog._loaded.cache_clear()
+    catalog.load("toy")
+    told = mfviz("data", "cache", "--json").json
+    assert [(kept["name"], kept["ratings"]) for kept in told["sets"]] == [("toy", 900)]
+    assert told["sets"][0]["bytes"] > 900 * 12
+    assert told["freed_bytes"] == 0
+    assert "toy" in mfviz("data", "cache").out
+    assert mfviz("data", "cache", "--clear", "--json").json["sets"] == []
+    assert "0 large sets" in mfviz("data", "cache").out
+    assert "0 B freed" in mfviz("data", "cache", "--clear").out
+
+
 def test_no_command_shows_the_help(mfviz: Any) -> None:
     for words in ([], ["data"]):
         said = mfviz(*words)

@@ -6,10 +6,12 @@ far the two results are from each other, and what the lanes did.
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
+from threading import Lock
 from typing import Any
 from unittest import mock
 
@@ -28,24 +30,69 @@ CASES: dict[str, dict[str, Any]] = {  # settings beside those that all have
     "msgd with biases": {"key": "msgd", "biases": True, "rank": 17},
     "ds_sgd_c": {"mode": "alternate"},
     "ds_sgd_d": {"mode": "alternate", "batch": 41, "biases": True},
+    "cumf_als": {"biases": True, "batch": 7},
+    "cumf_als in halves": {
+        "key": "cumf_als", "solve": "cg", "cg_steps": 3, "precision": "half", "weighted": False,
+        "lam": 2.0, "rank": 3,
+    },
     "cumf_sgd": {"warps": 1, "workers": 1},
     "cumf_sgd of three": {"key": "cumf_sgd", "warps": 3, "workers": 1, "rank": 20},
+    "gpusgd": {"grid": 3, "threads_a_block": 4, "rank": 17},
     "ds_sgd_d asynchronous": {"key": "ds_sgd_d", "batch": 41, "rank": 3},
-}
+}  # fmt: skip
 APART = {"cumf_sgd of three"}  # rows of one rating each: the order of visits does not matter
 IN_TURN = {"ds_sgd_d asynchronous"}  # the simulator does at once what it is told
 BRISK = {"rank": 5, "epochs": 2, "workers": 2, "lr": 0.08, "init_scale": 0.3}
 
 
 def problem(name: str) -> Problem:
-    """Ragged rows: of up to thirty ratings, and of one; users 20 and 21 are far apart."""
+    """Ragged rows: of up to thirty ratings, of one and, here and there, of none."""
     rng = np.random.default_rng(0)
     if name in APART:
-        rows = rng.permutation(384)
-        return split(Ratings.from_triples(rows, rows, rng.integers(1, 6, 384)), holdout=0.0)
-    u, i = (rng.random((2, 130)) ** 2 * [[25], [20]]).astype(int)
-    ratings = Ratings.from_triples([*u, 25], [*i, 3], [*rng.integers(1, 6, 130), 4])
-    return split(ratings, holdout=0.0)
+        row = rng.permutation(384)
+        return split(Ratings.from_triples(row, row, rng.integers(1, 6, 384)), holdout=0.0)
+    row, col = (rng.random((2, 130)) ** 2 * [[25], [20]]).astype(int)
+    some = Ratings.from_triples([*row, 25], [*col, 3], [*rng.integers(1, 6, 130), 4])
+    u, i = ((1 + x + (x > 4) + (x > 9)).astype(np.int32) for x in (some.u, some.i))
+    names = np.arange(u.max() + 2), np.arange(i.max() + 2)
+    none = np.zeros(0, np.int32)
+    return Problem(
+        Ratings(u, i, some.r, *names), Ratings(none, none, none.astype(np.float32), *names)
+    )
+
+
+class Allocations(dict[Any, Any]):
+    """Shared arrays of a block by where they are asked for, each made by one thread.
+
+    The simulator looks, and makes an array where there is none: of two threads that look at once
+    each would get its own. Here the second one waits until the first has put its array in.
+    """
+
+    def __init__(self) -> None:
+        self._making = Lock()
+
+    def get(self, place: Any, default: Any = None) -> Any:
+        self._making.acquire()
+        found = super().get(place, default)
+        if found is not None:
+            self._making.release()
+        return found
+
+    def __setitem__(self, place: Any, array: Any) -> None:
+        super().__setitem__(place, array)
+        self._making.release()
+
+
+def share_alike() -> None:
+    """Have the simulator's blocks keep their shared arrays in :class:`Allocations`."""
+    shared = importlib.import_module("numba.cuda.simulator.kernelapi").FakeCUDAShared
+    make = shared.__init__
+
+    def init(self: Any, size: int) -> None:
+        make(self, size)
+        self._allocations = Allocations()
+
+    shared.__init__ = init
 
 
 def in_turn(ops: Sequence[streams.Op], many: int) -> list[streams.Job]:
@@ -57,7 +104,9 @@ def in_turn(ops: Sequence[streams.Op], many: int) -> list[streams.Job]:
 def train(name: str, backend: str) -> tuple[Any, list[dict[str, Any]], int]:
     """Factors, spans and updates of a case."""
     data, chosen = problem(name), {**BRISK, **CASES[name]}
-    solver = registry()[chosen.pop("key", name)].make(**chosen)
+    cls = registry()[chosen.pop("key", name)]
+    known = cls.hyper_parameters()
+    solver = cls.make(**{k: v for k, v in chosen.items() if k in known or k not in BRISK})
     with Crew(solver.threads) as crew:
         context = make_context(solver, crew, backend=backend)
         for checkpoint in solver.iterate(data, context):
@@ -69,6 +118,7 @@ def train(name: str, backend: str) -> tuple[Any, list[dict[str, Any]], int]:
 def main() -> None:
     """Train all cases and print what came out."""
     sys.setswitchinterval(1e-5)  # the simulator's threads wait for each other all the time
+    share_alike()
     found = {}
     for name in CASES:
         with mock.patch.object(streams, "plan", in_turn) if name in IN_TURN else nullcontext():

@@ -46,15 +46,28 @@ class Server:
 
     def __init__(self) -> None:
         self.body, self.status, self.short = ARCHIVE, 200, 0
+        self.tag, self.parts = "", True  # its version, and whether it sends parts of a file
         self.asked: list[str] = []
+        self.ranges: list[str] = []
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(handler) -> None:
                 self.asked.append(handler.path)
-                handler.send_response(self.status)
-                handler.send_header("Content-Length", str(len(self.body) + self.short))
+                self.ranges.append(handler.headers.get("Range", ""))
+                body, status = self.body, self.status
+                if self.ranges[-1] and self.parts and status == 200:
+                    at = int(self.ranges[-1].removeprefix("bytes=").removesuffix("-"))
+                    status, body = (206, body[at:]) if at < len(body) else (416, b"")
+                handler.send_response(status)
+                if status == 206:
+                    handler.send_header(
+                        "Content-Range", f"bytes {at}-{len(self.body) - 1}/{len(self.body)}"
+                    )
+                if self.tag:
+                    handler.send_header("ETag", self.tag)
+                handler.send_header("Content-Length", str(len(body) + self.short))
                 handler.end_headers()
-                handler.wfile.write(self.body)
+                handler.wfile.write(body)
 
             def log_message(self, *args: object) -> None:
                 pass
@@ -197,6 +210,97 @@ def test_a_bar_of_the_caller_is_filled(remote: Entry, tmp_path: Path) -> None:
     bar = Bar()
     download(remote, tmp_path, progress=bar)
     assert bar.seen == bar.total == len(ARCHIVE)
+
+
+@pytest.fixture
+def broken(server: Server, remote: Entry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in which the first 40 bytes of a download wait."""
+    monkeypatch.setattr("mfviz.data.fetching.BLOCK_BYTES", 10)
+    server.tag, server.body, server.short = '"one"', ARCHIVE[:40], len(ARCHIVE) - 40
+    with pytest.raises(DataError, match="cannot be fetched"):
+        download(remote, tmp_path, progress=False)
+    server.body, server.short = ARCHIVE, 0
+    (part,) = tmp_path.iterdir()
+    assert part.read_bytes() == ARCHIVE[:40]
+    assert part.name.startswith(".ml-1m-")
+    return tmp_path
+
+
+def test_a_broken_download_goes_on_where_it_was(
+    server: Server, remote: Entry, broken: Path
+) -> None:
+    folder = download(remote, broken, progress=False)
+    assert server.ranges == ["", "bytes=40-"]
+    assert (folder / "ratings.dat").read_text() == ROWS
+    assert left(broken) == ["ml-1m"]
+
+
+def test_it_may_break_off_again_and_again(server: Server, remote: Entry, broken: Path) -> None:
+    server.body, server.short = ARCHIVE[:90], len(ARCHIVE) - 90
+    with pytest.raises(DataError, match="cannot be fetched"):
+        download(remote, broken, progress=False)
+    server.status = 503
+    with pytest.raises(DataError, match="answers 503"):
+        download(remote, broken, progress=False)
+    server.body, server.short, server.status = ARCHIVE, 0, 200
+    download(remote, broken, progress=False)
+    assert server.ranges == ["", "bytes=40-", "bytes=90-", "bytes=90-"]
+    assert left(broken) == ["ml-1m"]
+
+
+@pytest.mark.parametrize(
+    ("change", "ranges"),
+    [
+        ({"tag": '"two"'}, ["", "bytes=40-", ""]),  # another version
+        ({"parts": False}, ["", "bytes=40-"]),  # all of it, though a part was wanted
+        ({"tag": ""}, ["", "bytes=40-", ""]),
+    ],
+)
+def test_parts_of_two_versions_are_never_joined(
+    change: dict[str, Any], ranges: list[str], server: Server, remote: Entry, broken: Path
+) -> None:
+    for name, value in change.items():
+        setattr(server, name, value)
+    folder = download(remote, broken, progress=False)
+    assert server.ranges == ranges
+    assert (folder / "ratings.dat").read_text() == ROWS
+    assert left(broken) == ["ml-1m"]
+
+
+def test_more_than_there_is_by_now_is_fetched_anew(
+    server: Server, remote: Entry, broken: Path
+) -> None:
+    (part,) = broken.iterdir()
+    part.write_bytes(ARCHIVE + b"more")
+    download(remote, broken, progress=False)
+    assert server.ranges[-1] == ""
+    assert left(broken) == ["ml-1m"]
+
+
+def test_a_part_with_wrong_bytes_is_found_by_the_checksum(remote: Entry, broken: Path) -> None:
+    (part,) = broken.iterdir()
+    part.write_bytes(b"x" * 40)
+    with pytest.raises(DataError, match="published checksum"):
+        download(remote, broken, progress=False)
+    assert left(broken) == []
+    download(remote, broken, progress=False)
+
+
+def test_who_looks_on_may_stop_it(server: Server, remote: Entry, tmp_path: Path) -> None:
+    class Bar:
+        total = 0
+
+        def update(self, count: int) -> None:
+            if count:
+                raise DataError("Stopped.")
+
+        def close(self) -> None:
+            pass
+
+    server.tag = '"one"'
+    with pytest.raises(DataError, match="Stopped"):
+        download(remote, tmp_path, progress=Bar())
+    assert [name[-5:] for name in left(tmp_path)] == [".part"]
 
 
 def test_get_asks_for_the_licence_first(server: Server) -> None:

@@ -141,6 +141,29 @@ def test_a_colon_in_a_rating_is_no_header(tmp_path: Path) -> None:
         read(write(tmp_path / "x", "1:\n7,4,2005-09-06\n8:1,3,2005-09-06\n"))
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize(
+    ("written", "ids"),
+    [
+        (("7", "12"), [7, 12]),
+        (("007", "7"), ["007", "7"]),
+        (("0x7", "7"), ["0x7", "7"]),
+        (("-0", "0"), ["-0", "0"]),
+        (("-7", "7"), [-7, 7]),
+        (("9000000000", "7"), [9000000000, 7]),
+        (("1", "2000000000"), [1, 2000000000]),
+        (("ann", "7"), ["ann", "7"]),
+    ],
+)
+def test_users_of_netflix_are_who_they_are_however_they_are_written(
+    written: tuple[str, str], ids: list[int | str], end: str, tmp_path: Path
+) -> None:
+    lines = ["30:", *(f"{user},{at},2005-09-06" for at, user in enumerate(written, 1)), ""]
+    found = read(write(tmp_path / "file", end.join(lines)))
+    assert rows(found) == [(ids[0], 30, 1.0), (ids[1], 30, 2.0)]
+    assert times(found) == [1125964800] * 2
+
+
 def test_dates_that_are_none_cost_only_the_times(tmp_path: Path) -> None:
     found = read(write(tmp_path / "x", "1:\n7,4,2005-09-06\n8,3,soon\n"))
     assert found.nnz == 2

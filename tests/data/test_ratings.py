@@ -123,3 +123,20 @@ def test_numbers_of_ids_are_found_again() -> None:
     found = Ratings.from_triples(["b", "a", "b"], [30, 10, 20], [1, 2, 3])
     assert found.user_numbers(["a", "b", "c"]).tolist() == [0, 1, -1]
     assert found.item_numbers([30, 11]).tolist() == [2, -1]
+
+
+@pytest.mark.parametrize("side", ["user", "item"])
+@pytest.mark.parametrize("inside", ["sorted", "not sorted"])
+def test_one_repeated_pair_is_found_wherever_it_lies(
+    side: str, inside: str, rng: np.random.Generator
+) -> None:
+    major, minor = np.divmod(np.arange(120), 9)
+    if inside == "not sorted":
+        order = np.lexsort((rng.random(120), major))
+        major, minor = major[order], minor[order]
+    for at in range(120):
+        pair = np.insert(major, at, major[at]), np.insert(minor, at, minor[at])
+        u, i = pair if side == "user" else pair[::-1]
+        assert Ratings.from_triples(u, i, np.ones(121)).duplicates == 1
+    u, i = (major, minor) if side == "user" else (minor, major)
+    assert Ratings.from_triples(u, i, np.ones(120)).duplicates == 0

@@ -12,12 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfviz.data.given import load_problem
+from mfviz.data.catalog import load
+from mfviz.data.given import load_problem, why_not
 from mfviz.data.holdout import why_no_times
 from mfviz.data.problem import split
 from mfviz.data.ratings import NO_TIME, Ratings
+from mfviz.data.ways import Way
 from mfviz.errors import DataError, ParameterError
-from tests.data.samples import rows, write
+from tests.data.samples import rows, write, zipped
 
 
 def timed(nnz: int, seed: int = 3, spread: int = 40) -> Ratings:
@@ -161,6 +163,71 @@ def test_official_test_sets_lie_beside_the_ratings(kit: str, tmp_path: Path) -> 
         write(tmp_path / kit / name, text)
     found = load_problem(tmp_path / kit, by="official")
     assert found.train.nnz == found.test.nnz == len(OFFICIAL[kit]) // 2
+
+
+@pytest.mark.parametrize("kit", [*OFFICIAL, "netflix"])
+@pytest.mark.parametrize("folder", ["", "inner/"])
+def test_official_test_sets_lie_in_the_archive_too(kit: str, folder: str, tmp_path: Path) -> None:
+    texts = OFFICIAL.get(kit, {"combined_data_1.txt": NETFLIX, "probe.txt": PROBE})
+    for name, text in texts.items():
+        write(tmp_path / kit / name, text)
+    packed = {f"{folder}{name}": text for name, text in {**texts, "README": "x"}.items()}
+    archive = write(tmp_path / "official.zip", zipped(**packed))
+    found = load_problem(archive, by="official")
+    assert found.fingerprint == load_problem(tmp_path / kit, by="official").fingerprint
+    assert "official" not in why_not(load(archive), archive)
+    member = archive / f"{folder}{next(iter(texts))}"
+    if kit != "r2":  # of which that is one file of several
+        assert load_problem(member, by="official").fingerprint == found.fingerprint
+    (archive.parent / "probe.txt").unlink(missing_ok=True)
+    alone = write(tmp_path / "alone.zip", zipped(**{f"{folder}combined_data_1.txt": NETFLIX}))
+    with pytest.raises(ParameterError, match="no official test set here"):
+        load_problem(alone, by="official")
+
+
+def test_an_official_split_of_movielens_in_the_archive(tmp_path: Path) -> None:
+    archive = write(
+        tmp_path / "ml-100k.zip",
+        zipped(**{
+            "ml-100k/u.data": "1\t1\t5\t0\n2\t1\t4\t0\n",
+            "ml-100k/u2.base": "1\t1\t5\t0\n",
+            "ml-100k/u2.test": "1\t1\t4\t0\n",
+        }),
+    )  # fmt: skip
+    found = load_problem(archive / "ml-100k/u2.base", by="official")
+    assert (found.train.r.tolist(), found.test.r.tolist()) == ([5], [4])
+    assert why_not(load(archive), archive)["official"] == "none was found beside the ratings"
+    assert why_not(load("toy"), "toy") == {
+        "time": "its ratings have no times that were recognised",
+        "official": "a synthetic set has none",
+    }
+
+
+@given(
+    st.sampled_from(["random", "time"]),
+    st.floats(0, 0.999999),
+    st.integers(0, 10**9 - 1),
+    st.text(min_size=1).filter(lambda text: bool(text.strip())),
+)
+def test_a_way_to_split_is_one_word(by: str, share: float, count: int, path: str) -> None:
+    ways = [
+        Way(by, round(share, 6)), Way(by, leave_out=count), Way("official"),
+        Way(test=path.strip()),
+    ]  # fmt: skip
+    for way in ways:
+        assert Way.read(str(way)) == way
+
+
+def test_words_that_name_no_way() -> None:
+    assert [str(Way.read(word)) for word in ("random-0.1", " time ", "leave-2", "time-.5")] == [
+        "random", "time", "leave-2", "time-0.5",
+    ]  # fmt: skip
+    for word in ("", "moon", "random-1", "random--0.1", "leave-0", "leave-x", "file:", "time-"):
+        with pytest.raises(ParameterError, match=r"it must be random, .*file:PATH"):
+            Way.read(word)
+    for word in ("official", "file:x"):
+        with pytest.raises(ParameterError, match="give them as test"):
+            Way.read(word).split(timed(20), 0)
 
 
 def test_movielens_has_five_official_splits(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from mfviz.data.layout import Grid, grid
 from mfviz.data.problem import Problem, split
 from mfviz.data.ratings import Ratings
 from mfviz.solvers.base import Factors, Solver
-from mfviz.solvers.dsgd import stratum_schedule
 from mfviz.solvers.fpsgd import FPSGD
+from mfviz.solvers.stratified import stratum_schedule
 from mfviz.solvers.strip_sgd import strips_of_group
 from tests import naive
 

@@ -88,6 +88,13 @@ class TestDeclared:
             cls.make(workers=0)
         assert cls().supports(planted(), "abacus")
 
+    def test_takes_what_was_published_for_it(self, key: str) -> None:
+        cls = registry()[key]
+        for name, settings in cls.published.items():
+            assert name.startswith(f"{cls.title}, "), "a name tells the solver and the data"
+            made = cls.make(**settings)
+            assert made.settings() != cls().settings()
+
     def test_declares_its_determinism(self, key: str) -> None:
         declared = small(key).determinism("cpu")
         assert declared in ("exact", "exact at 2 workers", "statistical")

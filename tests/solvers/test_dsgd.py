@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mfviz.solvers.dsgd import DSGD, STRATA, stratum_schedule
+from mfviz.solvers.dsgd import DSGD
+from mfviz.solvers.stratified import STRATA, stratum_schedule
 from tests.solvers.recorded import Record, train
 from tests.solvers.replay import problem_of
 from tests.solvers.test_sgd import bits

@@ -72,6 +72,25 @@ def on_device(solver: Any, problem: Problem, chunk: int | None = None, **fake: A
     return driver, context.factors, spans, held, checkpoints
 
 
+def memory_of(solver: Any, problem: Problem) -> tuple[int, int]:
+    """Bytes on the device and on the host, as the model says."""
+    model = solver.memory(problem.n_users, problem.n_items, problem.train.nnz, "cuda")
+    there, here = (
+        sum(part.bytes for part in model.parts if part.place == where)
+        for where in ("device", "host")
+    )
+    return there, here
+
+
+def memory_held(held: dict[tuple[str, str], int]) -> tuple[int, int]:
+    """Bytes on the device and on the host, of what the ledger holds."""
+    there, here = (
+        sum(size for (place, _), size in held.items() if place == where)
+        for where in ("cuda:0", "host")
+    )
+    return there, here
+
+
 @pytest.mark.parametrize("rank", [1, 5, 20])
 @pytest.mark.parametrize("biased", [True, False])
 def test_equals_the_naive_twin(rank: int, biased: bool) -> None:

@@ -13,7 +13,7 @@ from mfviz.telemetry.events import RunEnded
 from mfviz.telemetry.log import EventLog
 from mfviz.views.desk import Desk
 from mfviz.views.host import HeadlessHost
-from mfviz.views.loading import Loaded, Loader
+from mfviz.views.loading import Asked, Loaded, Loader
 from mfviz.views.ownership import Owners
 from mfviz.views.readiness import Readiness
 from mfviz.views.session import Session
@@ -121,12 +121,13 @@ class InstantLoader(Loader):
     def __init__(self, missing: tuple[str, ...] = ()) -> None:
         super().__init__()
         self.missing = missing
-        self.asked: list[tuple[str, int]] = []
+        self.asked: list[Asked] = []
         self.thread = threading.current_thread()
 
-    def held(self, name: str, seed: int) -> Loaded:
+    def held(self, asked: Asked) -> Loaded:
         """A tiny problem, or trouble."""
-        self.asked.append((name, seed))
+        self.asked.append(asked)
+        name, seed, _ = asked
         if name in self.missing:
             return Loaded(trouble=f"{name} is not there; choose another.")
         return Loaded(tiny_problem(seed))

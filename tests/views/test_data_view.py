@@ -37,7 +37,11 @@ def drawn(view, host):
 def test_a_tab_shows_the_ratings_and_the_other_comes_back():
     view, host = opened()
     assert not view.pages.made, "nothing is made before it is looked at"
+    assert not view.pages.view.visible
+    neighbours = list(view.main)
     view.show_tab("data")
+    assert list(view.main) == neighbours, "else a browser sets them up anew, without their style"
+    assert view.pages.view.visible
     assert "data" in view.pages.made
     assert [view.board.view.visible, view.pages.made["data"].view.visible] == [False, True]
     drawn(view, host)

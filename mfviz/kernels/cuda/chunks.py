@@ -9,15 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mfviz.kernels.cuda.target import (
-    cuda,
-    half_tools,
-    held_by_lane,
-    kernel,
-    lanes_of,
-    row_sum,
-    types,
-)
+from mfviz.kernels.cuda.target import cuda, kernel, types
+from mfviz.kernels.cuda.vectors import held_by_lane, lanes_of, row_sum, row_tools
 
 __all__ = ["HALVES", "visit_chunks"]
 
@@ -52,7 +45,7 @@ def visit_chunks(width, shuffle):
     """
     lanes, most = np.int64(lanes_of(width, HALVES)), lanes_of(width, HALVES)
     held, real = held_by_lane(width, HALVES), types.float32
-    (load, store), total = half_tools(width), row_sum(width, shuffle, HALVES)
+    (load, store), total = row_tools(width, HALVES), row_sum(width, shuffle, HALVES)
 
     def visit(P, Q, ids, values, starts, nnz, per, length, workers, low, high, lr, lam):
         at = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x

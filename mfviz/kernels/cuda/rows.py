@@ -1,6 +1,6 @@
 """Rows of one side walk through their ratings while the other side is read: MSGD's kernel.
 
-The lanes of a row (:func:`~mfviz.kernels.cuda.target.lanes_of`) hold its features in registers,
+The lanes of a row (:func:`~mfviz.kernels.cuda.vectors.lanes_of`) hold its features in registers,
 four or eight a lane, read the other side's rows with 16-byte loads, one rating ahead, and write
 their own row once. The blocks are as many as the rows need and the hardware deals them out, so a
 long row holds up nothing but itself. The CPU twin is :func:`mfviz.kernels.asgd.visit_rows`.
@@ -10,16 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mfviz.kernels.cuda.target import (
-    BLOCK,
-    cuda,
-    held_by_lane,
-    kernel,
-    lanes_of,
-    row_sum,
-    row_tools,
-    types,
-)
+from mfviz.kernels.cuda.target import BLOCK, cuda, kernel, types
+from mfviz.kernels.cuda.vectors import held_by_lane, lanes_of, row_sum, row_tools
 
 __all__ = ["WIDEST", "grid", "width_of"]
 
@@ -41,7 +33,7 @@ def grid(rows: int, width: int, *, shuffle: bool, each: int = 4) -> tuple[int, i
     shuffle : bool
         The other form has one row a block.
     each : int
-        Numbers of a load, as for :func:`~mfviz.kernels.cuda.target.lanes_of`.
+        Numbers of a load, as for :func:`~mfviz.kernels.cuda.vectors.lanes_of`.
     """
     lanes = lanes_of(width, each)
     threads = BLOCK if shuffle else lanes
