@@ -49,6 +49,8 @@ def popularity(hv: Any, portrait: Portrait, theme: str) -> Drawn:
 
     Parameters
     ----------
+    hv : module
+        HoloViews; a caller does not give it.
     portrait : Portrait
     theme : {"light", "dark"}
 

@@ -101,7 +101,7 @@ class StepsFigure:
             )
         self._dots.glyph.update(fill_color=token["ink"], line_color=token["surface"])
         self._model.line_color = token["ink2"]
-        self._model_label.text_color = token["ink2"]
+        self._model_label.update(text_color=token["ink2"], background_fill_color=token["surface"])
         for line, label in self._marks:
             line.line_color, label.text_color = token["ink3"], token["ink2"]
         self._hover.tooltips = tip("<div>@amount</div><div>@where</div>", theme)
@@ -136,7 +136,7 @@ class StepsFigure:
             (Span(dimension="height", line_dash=[2, 3], line_width=1, visible=False), _label())
             for _ in range(3)
         ]
-        for item in (self._model, self._model_label, *(m for pair in self._marks for m in pair)):
+        for item in (*(m for pair in self._marks for m in pair), self._model, self._model_label):
             figure.add_layout(item)
         for axis, script in ((figure.xaxis[0], SECONDS), (figure.yaxis[0], AMOUNT)):
             axis.update(
