@@ -110,7 +110,7 @@ def test_waits_are_told_by_reason_and_the_rest_is_not_hidden():
     assert ">5 ms<" in text
     assert "between calls: no span" in text
     assert ">13 ms<" in text  # 30 ms of lanes, 12 at work, 5 of waits
-    assert "Idle in all, A: 18 ms of 3 × 10 ms." in text
+    assert "A idle in all: 18 ms of 3 × 10 ms; 72 % of that: between calls." in text
 
 
 def test_a_selection_is_added_up_by_kind():
