@@ -52,7 +52,7 @@ class MemoryView:
         self.session = session
         self.changed: Callable[[], None] = lambda: None
         self.figures = tuple(StepsFigure(letter, theme) for letter in LETTERS[:2])
-        self.shape, self.place, self.rank, self.limit = OURS, "cpu", 0, DEFAULT_LIMIT
+        self.shape, self.place, self.rank, self.limit = OURS, "", 0, DEFAULT_LIMIT
         self._places: dict[str, Any] = {}
         self._told: Any = None
         self._quiet = False
@@ -93,7 +93,7 @@ class MemoryView:
             found[NAMES["shape"]] = self.shape
         if self.rank:
             found[NAMES["rank"]] = str(self.rank)
-        if self.place != "cpu":
+        if self.place:
             found[NAMES["place"]] = self.place
         if self.place == "limit":
             found[NAMES["limit"]] = f"{self.limit:g}"
@@ -111,7 +111,7 @@ class MemoryView:
         chosen = {settings.solvers[slot]: settings.arguments(slot) for slot in settings.slots}
         measured = self._measured(rank)
         shape = self._shape()
-        state = (shape, rank, workers, self.place, self.limit, chosen, measured)
+        state = (shape, rank, workers, self._place, self.limit, chosen, measured)
         if state == self._told:
             return
         self._told = state
@@ -119,7 +119,7 @@ class MemoryView:
         from mfviz.experiments.fits import demands, places
 
         self._places = places(self.limit)
-        place = self._places.get(self.place) or self._places["cpu"]
+        place = self._places.get(self._place) or self._places["cpu"]
         self._offer_places()
         users, items, ratings, train = shape
         published = TABLE_S1[name].mib if (name := table_s1(users, items, ratings)) else {}
@@ -139,6 +139,13 @@ class MemoryView:
         )  # fmt: skip
 
     @property
+    def _place(self) -> str:
+        """Where it is asked for: at first, where run A would be."""
+        settings = self.session.desk.settings
+        on_device = settings is not None and settings.backend("A") == "cuda"
+        return self.place or ("cuda0" if on_device else "cpu")
+
+    @property
     def _desk_rank(self) -> int:
         settings = self.session.desk.settings
         return int(settings.value(("both", "rank"))) if settings is not None else 0
@@ -155,10 +162,10 @@ class MemoryView:
 
     def _measured(self, rank: int) -> dict[str, tuple[str, int]]:
         """What the runs held, where they are runs of just this: shape, rank and place."""
-        if self.place != "cpu" and not self.place.startswith("cuda"):
+        if self._place != "cpu" and not self._place.startswith("cuda"):
             return {}
         users, items, _, train = self._shape()
-        backend = "cpu" if self.place == "cpu" else "cuda"
+        backend = "cpu" if self._place == "cpu" else "cuda"
         found: dict[str, tuple[str, int]] = {}
         for track in self.session.pair:
             h = track.history
@@ -172,15 +179,13 @@ class MemoryView:
         return found
 
     def _offer_places(self) -> None:
-        titles = [place.title for place in self._places.values()]
-        if self.where.options != titles:
-            self._quiet = True
-            try:
-                self.where.options = titles
-                place = self._places.get(self.place) or self._places["cpu"]
-                self.where.value = place.title
-            finally:
-                self._quiet = False
+        place = self._places.get(self._place) or self._places["cpu"]
+        self._quiet = True
+        try:
+            titles = [known.title for known in self._places.values()]
+            self.where.param.update(options=titles, value=place.title)
+        finally:
+            self._quiet = False
         self.most.visible = self.place == "limit"
 
     # --- controls ---------------------------------------------------------------------------
@@ -250,7 +255,7 @@ class MemoryView:
         rank = query.get(NAMES["rank"], "")
         if rank.isdigit() and 1 <= int(rank) <= 4096:
             self.rank = int(rank)
-        self.place = query.get(NAMES["place"], "cpu")
+        self.place = query.get(NAMES["place"], "")
         self.limit = _number(query.get(NAMES["limit"]), self.limit)
 
     def _layout(self) -> Any:
