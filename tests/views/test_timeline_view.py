@@ -145,6 +145,16 @@ def test_each_lane_says_what_it_is_and_rectangles_lie_on_their_rows():
     assert set(figure.drawn.layers["work"].data_source.data["run"]) == {"B"}
 
 
+def test_time_that_no_span_tells_of_is_told_above_the_lanes():
+    (title,) = (label.text for label in figure_of(known()).drawn.titles.values() if label.visible)
+    assert title == "A  DS_SGD_D, epoch 1: 10 ms, 1 ms of it without a span and cut out"
+    (title,) = (
+        label.text for label in figure_of(known(solve_ms=9.1)).drawn.titles.values()
+        if label.visible
+    )  # fmt: skip
+    assert title == "A  DS_SGD_D, epoch 1: 9.1 ms"
+
+
 def test_epochs_can_be_held_while_the_run_goes_on():
     long, short = make_history(epochs=5), make_history(epochs=3)
     figure = figure_of(long, short)
