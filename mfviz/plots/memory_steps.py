@@ -69,7 +69,7 @@ class MemorySteps:
         """Upper end of an axis for the stack and the prediction; samples may lie beyond it."""
         most = max(self.peak_bytes, self.model_bytes, 1.0)
         near = self.samples[self.samples[:, 1] <= 1.5 * most, 1]
-        return MIB * nice(1.12 * max([most, *near]) / MIB)
+        return MIB * nice(1.2 * max([most, *near]) / MIB)
 
     def polygons(self) -> dict[str, tuple[Floats, Floats]]:
         """Outline (x in seconds, y in bytes) of each part in the stack, from the bottom."""

@@ -24,6 +24,7 @@ FAMILIES = {
     "ds_sgd_d": "two-phase",
     "dsgd": "sgd",
     "fpsgd": "sgd",
+    "gpusgd": "sgd",
     "hogwild": "sgd",
     "msgd": "two-phase",
     "sgd": "sgd",

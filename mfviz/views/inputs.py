@@ -13,16 +13,18 @@ __all__ = ["select", "text"]
 
 def select(label: str, options: list[str], help_text: str, **settings: Any) -> Any:
     """Return a list of which one is chosen."""
+    settings = {"sizing_mode": "stretch_width"} | settings
     return pmui.Select(
         label=label, options=options, description=help_text, size="small", margin=0,
-        stylesheets=[sheet("field")], sizing_mode="stretch_width", **settings,
+        stylesheets=[sheet("field")], **settings,
     )  # fmt: skip
 
 
 def text(label: str, help_text: str, *, unit: str = "", **settings: Any) -> Any:
     """Return a line to write in, with a unit at its end."""
+    settings = {"sizing_mode": "stretch_width"} | settings
     unit_rule = [f':host {{ --mf-unit: "{unit}"; }}'] if unit else []
     return pmui.TextInput(
         label=label, description=help_text, size="small", margin=0,
-        stylesheets=[sheet("field"), *unit_rule], sizing_mode="stretch_width", **settings,
+        stylesheets=[sheet("field"), *unit_rule], **settings,
     )  # fmt: skip

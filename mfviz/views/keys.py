@@ -11,6 +11,8 @@ from typing import Any
 import panel as pn
 import param
 
+from mfviz.views.tabs import TABS
+
 __all__ = ["KEYS", "Keys"]
 
 # Key as the browser names it -> action and what the help says.
@@ -26,6 +28,10 @@ KEYS = {
     "Control+Enter": ("run", "Ctrl Enter", "run"),
     "s": ("stop", "S", "stop"),
     "d": ("theme", "D", "light or dark"),
+    **{
+        str(at): (f"tab-{key}", str(at), f"the {words} tab")
+        for at, (key, words) in enumerate(TABS.items(), 1)
+    },
     "?": ("help", "?", "this help"),
 }
 

@@ -196,6 +196,9 @@ class EpochFigure:
         title = s.history.title or s.history.solver
         length = duration_text(s.facts.solve_ns / 1e6)
         words = f"{s.letter}  {title}, epoch {s.facts.epoch}: {length}"
+        unseen = s.facts.solve_ns / 1e6 - s.drawn.length
+        if unseen > 0.05 * s.facts.solve_ns / 1e6:
+            words += f", {duration_text(unseen)} of it without a span and cut out"
         if s.drawn.merged:
             words += f" ({s.drawn.merged:,} short spans are drawn joined)"
         self.drawn.titles[s.letter].update(

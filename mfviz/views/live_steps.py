@@ -101,7 +101,7 @@ class StepsFigure:
             )
         self._dots.glyph.update(fill_color=token["ink"], line_color=token["surface"])
         self._model.line_color = token["ink2"]
-        self._model_label.text_color = token["ink2"]
+        self._model_label.update(text_color=token["ink2"], background_fill_color=token["surface"])
         for line, label in self._marks:
             line.line_color, label.text_color = token["ink3"], token["ink2"]
         self._hover.tooltips = tip("<div>@amount</div><div>@where</div>", theme)
@@ -136,7 +136,7 @@ class StepsFigure:
             (Span(dimension="height", line_dash=[2, 3], line_width=1, visible=False), _label())
             for _ in range(3)
         ]
-        for item in (self._model, self._model_label, *(m for pair in self._marks for m in pair)):
+        for item in (*(m for pair in self._marks for m in pair), self._model, self._model_label):
             figure.add_layout(item)
         for axis, script in ((figure.xaxis[0], SECONDS), (figure.yaxis[0], AMOUNT)):
             axis.update(
@@ -144,7 +144,7 @@ class StepsFigure:
                 formatter=CustomJSTickFormatter(code=script),
             )  # fmt: skip
         for name in ("inner_width", "inner_height"):
-            figure.on_change(name, lambda attr, old, new: self._write_words())
+            figure.on_change(name, self._resized)
         return figure
 
     def _draw(self) -> None:
@@ -168,13 +168,19 @@ class StepsFigure:
             x=end, y=steps.model_bytes / MIB, text_align="right", visible=steps.model_bytes > 0,
             text=f"model {mib_text(steps.model_bytes)} MiB", x_offset=-4,
         )  # fmt: skip
-        self._mark(end, top)
+        self._mark()
         for item in (*self.figure.axis, *self.figure.grid):
             item.visible = bool(steps.levels)
         self._write_words()
 
-    def _mark(self, end: float, top: float) -> None:
+    def _resized(self, attr: str, old: int, new: int) -> None:
+        if old != new:
+            self._mark()
+            self._write_words()
+
+    def _mark(self) -> None:
         """Mark the first and the last epoch, and the end of all."""
+        end, top = float(self.figure.x_range.end), float(self.figure.y_range.end)
         marks = [(at, f"epoch {epoch}") for at, epoch in self.steps.epochs]
         if math.isfinite(self.steps.freed_s):
             marks.append((self.steps.freed_s, "freed"))
@@ -197,24 +203,25 @@ class StepsFigure:
             )  # fmt: skip
 
     def _write_words(self) -> None:
-        """Name the bands that are high enough, in their middle."""
-        high = self._frame_size()[1]
-        top = self.steps.top_bytes
+        """Name the bands that have room for it, in their middle."""
+        wide, high = self._frame_size()
+        top, end = self.steps.top_bytes, float(self.figure.x_range.end or 1.0)
         rows: list[tuple[Any, ...]] = []
         levels, t_s = self.steps.levels, self.steps.t_s
         if levels:
             at = int(sum(levels.values()).argmax())  # type: ignore[union-attr]
             over = [k for k in range(at, len(t_s)) if any(v[k] < v[at] for v in levels.values())]
-            x = (t_s[at] + t_s[over[0] if over else -1]) / 2
-            below = 0.0
+            left, right = float(t_s[at]), float(t_s[over[0] if over else -1])
+            room, below = wide * (right - left) / end, 0.0
             for part, level in levels.items():
                 size = float(level[at])
-                if size * high / top >= 16:
+                names = [f"{part} {mib_text(size)}", *style.MEMORY_LABELS[part]]
+                fitting = (name for name in names if text_width(name, 12) + 8 <= room)
+                text = next(fitting, "") if size * high / top >= 16 else ""
+                if text:
                     ink = style.readable(style.MEMORY[self.theme][part])
-                    text = f"{part} {mib_text(size)}"
-                    rows.append(
-                        (float(x), (below + size / 2) / MIB, text, ink, "normal", "center")
-                    )
+                    y = (below + size / 2) / MIB
+                    rows.append(((left + right) / 2, y, text, ink, "normal", "center"))
                 below += size
         refill(self.words, rows, BLANK)
 

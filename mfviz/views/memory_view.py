@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from html import escape
 from typing import Any
 
 import panel as pn
-import panel_material_ui as pmui
 
 from mfviz.plots.base import Track
 from mfviz.plots.scale import mib_text
@@ -15,16 +14,16 @@ from mfviz.telemetry.memory import PARTS
 from mfviz.theory.memory import S1_RANK, S1_TRAIN, TABLE_S1, table_s1
 from mfviz.views.chips import chip
 from mfviz.views.fit_table import fit_table
+from mfviz.views.inputs import select, text
 from mfviz.views.live_steps import StepsFigure
 from mfviz.views.parts import Html, box, card, heading
 from mfviz.views.session import Session
 from mfviz.views.tabs import SETTINGS
-from mfviz.views.theme import sheet
 from mfviz.views.tracks import LETTERS
 
 __all__ = ["MemoryView"]
 
-OURS = "chosen data"
+OURS, HERE = "chosen data", "this machine, CPU"
 DEFAULT_LIMIT = 1200.0  # MiB, of a device of one's own
 NAMES = dict(zip(("shape", "rank", "place", "limit"), SETTINGS["memory"], strict=True))
 
@@ -53,7 +52,7 @@ class MemoryView:
         self.session = session
         self.changed: Callable[[], None] = lambda: None
         self.figures = tuple(StepsFigure(letter, theme) for letter in LETTERS[:2])
-        self.shape, self.place, self.rank, self.limit = OURS, "cpu", 0, DEFAULT_LIMIT
+        self.shape, self.place, self.rank, self.limit = OURS, "", 0, DEFAULT_LIMIT
         self._places: dict[str, Any] = {}
         self._told: Any = None
         self._quiet = False
@@ -94,7 +93,7 @@ class MemoryView:
             found[NAMES["shape"]] = self.shape
         if self.rank:
             found[NAMES["rank"]] = str(self.rank)
-        if self.place != "cpu":
+        if self.place:
             found[NAMES["place"]] = self.place
         if self.place == "limit":
             found[NAMES["limit"]] = f"{self.limit:g}"
@@ -112,7 +111,7 @@ class MemoryView:
         chosen = {settings.solvers[slot]: settings.arguments(slot) for slot in settings.slots}
         measured = self._measured(rank)
         shape = self._shape()
-        state = (shape, rank, workers, self.place, self.limit, chosen, measured)
+        state = (shape, rank, workers, self._place, self.limit, chosen, measured)
         if state == self._told:
             return
         self._told = state
@@ -120,7 +119,7 @@ class MemoryView:
         from mfviz.experiments.fits import demands, places
 
         self._places = places(self.limit)
-        place = self._places.get(self.place) or self._places["cpu"]
+        place = self._places.get(self._place) or self._places["cpu"]
         self._offer_places()
         users, items, ratings, train = shape
         published = TABLE_S1[name].mib if (name := table_s1(users, items, ratings)) else {}
@@ -140,6 +139,13 @@ class MemoryView:
         )  # fmt: skip
 
     @property
+    def _place(self) -> str:
+        """Where it is asked for: at first, where run A would be."""
+        settings = self.session.desk.settings
+        on_device = settings is not None and settings.backend("A") == "cuda"
+        return self.place or ("cuda0" if on_device else "cpu")
+
+    @property
     def _desk_rank(self) -> int:
         settings = self.session.desk.settings
         return int(settings.value(("both", "rank"))) if settings is not None else 0
@@ -156,10 +162,10 @@ class MemoryView:
 
     def _measured(self, rank: int) -> dict[str, tuple[str, int]]:
         """What the runs held, where they are runs of just this: shape, rank and place."""
-        if self.place != "cpu" and not self.place.startswith("cuda"):
+        if self._place != "cpu" and not self._place.startswith("cuda"):
             return {}
         users, items, _, train = self._shape()
-        backend = "cpu" if self.place == "cpu" else "cuda"
+        backend = "cpu" if self._place == "cpu" else "cuda"
         found: dict[str, tuple[str, int]] = {}
         for track in self.session.pair:
             h = track.history
@@ -173,25 +179,34 @@ class MemoryView:
         return found
 
     def _offer_places(self) -> None:
-        titles = [place.title for place in self._places.values()]
-        if self.where.options != titles:
-            self._quiet = True
-            try:
-                self.where.options = titles
-                place = self._places.get(self.place) or self._places["cpu"]
-                self.where.value = place.title
-            finally:
-                self._quiet = False
+        place = self._places.get(self._place) or self._places["cpu"]
+        self._quiet = True
+        try:
+            titles = [known.title for known in self._places.values()]
+            self.where.param.update(options=titles, value=place.title)
+        finally:
+            self._quiet = False
         self.most.visible = self.place == "limit"
 
     # --- controls ---------------------------------------------------------------------------
 
     def _controls(self) -> None:
-        self.data = _select("Ratings", [OURS, *TABLE_S1], self.shape, 150)
-        self.factors = _text("Rank", str(self.rank or ""), 90)
-        self.where = _select("On", ["this machine, CPU"], "this machine, CPU", 210)
-        self.most = _text("Limit, MiB", f"{self.limit:g}", 100)
-        self.most.visible = self.place == "limit"
+        fixed: dict[str, Any] = {"sizing_mode": "fixed"}
+        self.data = select(
+            "Ratings", [OURS, *TABLE_S1], "Shape of the ratings: those that are chosen, or a data "
+            "set of Table S1, which needs not be here.", value=self.shape, width=150, **fixed,
+        )  # fmt: skip
+        self.factors = text(
+            "Rank", "Features of each user and item; at first that of the runs.",
+            value=str(self.rank or ""), width=90, **fixed,
+        )  # fmt: skip
+        self.where = select(
+            "On", [HERE], "Where the arrays would be held.", value=HERE, width=210, **fixed
+        )
+        self.most = text(
+            "Limit", "Memory of a device of your own.", unit="MiB", value=f"{self.limit:g}",
+            width=110, visible=self.place == "limit", **fixed,
+        )  # fmt: skip
         self.data.param.watch(lambda e: self._chosen("shape", e.new), "value")
         self.factors.param.watch(lambda e: self._chosen("rank", e.new), "value")
         self.where.param.watch(lambda e: self._chosen("place", e.new), "value")
@@ -209,10 +224,10 @@ class MemoryView:
         if name == "shape" and (value == OURS or value in TABLE_S1):
             self.shape, self.rank = value, 0 if value == OURS else S1_RANK
         elif name == "rank":
-            text = str(value).strip()
-            if text.isdigit() and 1 <= int(text) <= 4096:
-                self.rank = 0 if int(text) == self._desk_rank else int(text)
-            elif not text:
+            typed = str(value).strip()
+            if typed.isdigit() and 1 <= int(typed) <= 4096:
+                self.rank = 0 if int(typed) == self._desk_rank else int(typed)
+            elif not typed:
                 self.rank = 0
         elif name == "place":
             known = (k for k, p in self._places.items() if value in (k, p.title))
@@ -240,7 +255,7 @@ class MemoryView:
         rank = query.get(NAMES["rank"], "")
         if rank.isdigit() and 1 <= int(rank) <= 4096:
             self.rank = int(rank)
-        self.place = query.get(NAMES["place"], "cpu")
+        self.place = query.get(NAMES["place"], "")
         self.limit = _number(query.get(NAMES["limit"]), self.limit)
 
     def _layout(self) -> Any:
@@ -318,17 +333,3 @@ def _number(value: Any, default: float) -> float:
     except (TypeError, ValueError):
         return default
     return found if 1.0 <= found <= 1e9 else default
-
-
-def _select(label: str, options: Sequence[str], value: str, width: int) -> Any:
-    return pmui.Select(
-        label=label, options=list(options), value=value, size="small", margin=0, width=width,
-        sizing_mode="fixed", stylesheets=[sheet("field")],
-    )  # fmt: skip
-
-
-def _text(label: str, value: str, width: int) -> Any:
-    return pmui.TextInput(
-        label=label, value=value, size="small", margin=0, width=width,
-        sizing_mode="fixed", stylesheets=[sheet("field")],
-    )  # fmt: skip

@@ -137,6 +137,9 @@ class View:
 
     def act(self, name: str) -> None:
         """Do what a key stands for."""
+        if name.startswith("tab-"):
+            self.show_tab(name.removeprefix("tab-"))
+            return
         session = self.session
         known = {
             "toggle": session.toggle, "step": session.step, "back": session.back,

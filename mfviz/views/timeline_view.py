@@ -115,8 +115,8 @@ class TimelineView:
 
     def _caption(self) -> str:
         if self.figure.epoch:
-            return f"epoch {self._epoch}, held; times from its start, without evaluation"
-        return "last epoch that is over; times from its start, without evaluation"
+            return f"epoch {self._epoch}, held; evaluation and pauses cut out"
+        return "last epoch; evaluation and pauses cut out"
 
     def _read(self, query: Mapping[str, str]) -> None:
         epoch = query.get("epoch", "")

@@ -82,13 +82,23 @@ def reasons(shown: Sequence[Shown]) -> str:
             for s in shown
         )
         rows.append(f"<tr><th>{escape(REASONS.get(reason, reason))}</th><td>{bars}</td></tr>")
-    sums = "; ".join(
-        f"{s.letter}: {duration_text(s.facts.idle_ns / 1e6)} of {len(s.facts.lanes)} × "
-        f"{duration_text(s.facts.solve_ns / 1e6)}"
-        for s in shown
-    )
+    sums = "".join(f'<div class="help">{escape(_verdict(s))}</div>' for s in shown)
     table = f"<table><tbody>{''.join(rows)}</tbody></table>" if rows else ""
-    return f'{table}<div class="help">Idle in all, {escape(sums)}.</div>'
+    return table + sums
+
+
+def _verdict(s: Shown) -> str:
+    """Idle time of a run in all, and what most of it was for."""
+    f = s.facts
+    words = (
+        f"{s.letter} idle in all: {duration_text(f.idle_ns / 1e6)} of {len(f.lanes)} × "
+        f"{duration_text(f.solve_ns / 1e6)}"
+    )
+    most = max(f.waits_ns, key=lambda reason: f.waits_ns[reason], default="")
+    if not most or not f.idle_ns:
+        return f"{words}."
+    share = _percent(f.waits_ns[most] / f.idle_ns)
+    return f"{words}; {share} % of that: {REASONS.get(most, most).split(':')[0]}."
 
 
 def selection(shown: Sequence[Shown], brush: tuple[float, float] | None) -> str:

@@ -111,7 +111,21 @@ def test_a_data_set_of_the_table_brings_its_rank_and_a_device_its_verdicts():
     )
     page.choose("shape", "chosen data")
     page.choose("place", "cpu")
-    assert view.pages.query() == {"tab": "memory"}
+    assert view.pages.query() == {"tab": "memory", "fit.on": "cpu"}
+
+
+def test_at_first_it_is_asked_for_the_place_of_run_a(monkeypatch):
+    device = cuda.Found(0, "a GPU", (9, 0), 24 * 10**9)
+    monkeypatch.setattr(cuda, "why_not", lambda: None)
+    monkeypatch.setattr(cuda, "devices", lambda: [device])
+    monkeypatch.setattr(cuda, "free_bytes", lambda index=0: 20 * 10**9)
+    view, host, page = opened("tab=memory&solver=msgd&compare=none&backend=cuda")
+    assert page.where.value == "this machine, a GPU"
+    assert "On the CPU only" in page.table.pane.object
+    view.desk.choose_backend("A", "cpu")
+    host.advance(2.0)
+    assert page.where.value == "this machine, CPU"
+    assert "fit.on" not in host.query
 
 
 def test_choices_come_back_from_the_address_and_nonsense_is_left_out():

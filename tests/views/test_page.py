@@ -15,6 +15,7 @@ from mfviz.views.host import HeadlessHost, NotebookHost, ScriptHost, here
 from mfviz.views.keys import KEYS
 from mfviz.views.page import PAGE_NAMES, View, build
 from mfviz.views.session import PACES
+from mfviz.views.tabs import TABS
 from mfviz.views.theme import material, sheet, variables
 from tests.views.stage import Stage
 
@@ -95,6 +96,9 @@ def test_keys_reach_the_session(instant):
     actions = {action for action, _, _ in KEYS.values()} - {"theme", "help"}
     for action in actions - {"run"}:
         view.act(action)
+    for at, tab in enumerate(TABS, 1):
+        view.act(KEYS[str(at)][0])
+        assert view.tab == tab
 
 
 def test_the_drawer_follows_the_desk(instant):

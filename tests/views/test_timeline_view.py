@@ -110,7 +110,7 @@ def test_waits_are_told_by_reason_and_the_rest_is_not_hidden():
     assert ">5 ms<" in text
     assert "between calls: no span" in text
     assert ">13 ms<" in text  # 30 ms of lanes, 12 at work, 5 of waits
-    assert "Idle in all, A: 18 ms of 3 × 10 ms." in text
+    assert "A idle in all: 18 ms of 3 × 10 ms; 72 % of that: between calls." in text
 
 
 def test_a_selection_is_added_up_by_kind():
@@ -143,6 +143,16 @@ def test_each_lane_says_what_it_is_and_rectangles_lie_on_their_rows():
     )
     figure.choose("B")
     assert set(figure.drawn.layers["work"].data_source.data["run"]) == {"B"}
+
+
+def test_time_that_no_span_tells_of_is_told_above_the_lanes():
+    (title,) = (label.text for label in figure_of(known()).drawn.titles.values() if label.visible)
+    assert title == "A  DS_SGD_D, epoch 1: 10 ms, 1 ms of it without a span and cut out"
+    (title,) = (
+        label.text for label in figure_of(known(solve_ms=9.1)).drawn.titles.values()
+        if label.visible
+    )  # fmt: skip
+    assert title == "A  DS_SGD_D, epoch 1: 9.1 ms"
 
 
 def test_epochs_can_be_held_while_the_run_goes_on():
