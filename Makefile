@@ -28,8 +28,8 @@ explore: $(BASE)
 	@$(RUN) mfviz explore $(if $(PORT),--port $(PORT)) $(ARGS)
 
 # Tests with a browser hold the page to deadlines, and leave half of two cores idle: the others run
-# behind them at the lowest priority, and tell at their end what they found. Code 5 says that ARGS
-# chose no test of that half.
+# behind them at the lowest priority, and tell at their end what they found. What a file prepares is
+# prepared once: a file stays with one worker. Code 5 says that ARGS chose no test of that half.
 test: $(DEV) browser
 	@$(MAKE) --no-print-directory --keep-going --jobs 2 test-page test-behind
 
@@ -37,7 +37,7 @@ test-page:
 	@$(RUN) pytest -m ui $(ARGS) || [ $$? -eq 5 ]
 
 test-behind:
-	@nice -n 19 $(RUN) pytest -n 2 --dist loadgroup -m "not ui" $(ARGS) >.tests-behind.log 2>&1; \
+	@nice -n 19 $(RUN) pytest -n 2 --dist loadfile -m "not ui" $(ARGS) >.tests-behind.log 2>&1; \
 	code=$$?; cat .tests-behind.log; [ $$code -eq 0 ] || [ $$code -eq 5 ]
 
 # The CUDA wheels take 0.5 GB and exclude each other, so each kind has an environment of its own.

@@ -38,7 +38,7 @@ HELP = {
     "run": "Train a solver and tell its RMSE, times and memory.",
     "solvers": "List the solvers and their settings.",
     "datasets": "List the data sets.",
-    "data": "Download a data set; list or clear what is kept of large ones.",
+    "data": "Download a data set, tell what a file holds, or clear what is kept.",
     "memory": "Predict the memory of a solver.",
     "replay": "Tell the story of a recorded run.",
     "trace": "Export a recorded run for a trace viewer.",

@@ -115,7 +115,7 @@ def datasets(as_json: bool) -> None:
 
 @click.group()
 def data() -> None:
-    """Get data sets, and see what is kept of them."""
+    """Get data sets, tell what is in them, and see what is kept of them."""
 
 
 @data.command()
@@ -139,6 +139,47 @@ def get(name: str, yes: bool) -> None:
             raise ParameterError(f"say that you accept this licence: mfviz data get {name} --yes.")
         accepted = click.confirm(f"Download {found.url} ({size(found.bytes)})?", err=True)
     click.echo(download(name, accept_licence=accepted))
+
+
+@data.command()
+@click.argument("source", metavar="NAME|PATH")
+@click.option(
+    "--columns",
+    metavar="USER,ITEM,RATING[,TIME]",
+    help="Columns of the file, by name or position from 1 [found].",
+)
+@as_option
+def show(source: str, columns: str | None, as_json: bool) -> None:
+    """Read ratings and tell what they are: counts, scale, mean, and what should be known."""
+    from mfviz.data.catalog import load
+    from mfviz.data.given import why_not
+
+    ratings = load(source, columns=columns.split(",") if columns is not None else ())
+    low, high = ratings.scale
+    cells = ratings.n_users * ratings.n_items
+    found = {
+        "name": ratings.name,
+        "users": ratings.n_users,
+        "items": ratings.n_items,
+        "ratings": ratings.nnz,
+        "smallest": low,
+        "largest": high,
+        "mean": ratings.mean,
+        "density": ratings.nnz / cells,
+        "duplicates": ratings.duplicates,
+        "no_split_by": why_not(ratings, source),
+        "notices": list(ratings.notices),
+    }
+    if as_json:
+        echo_json(found)
+        return
+    told = [f"no split by {way}: {reason}." for way, reason in why_not(ratings, source).items()]
+    click.echo(
+        f"{ratings.name}: {ratings.nnz:,} ratings of {ratings.n_users:,} users for "
+        f"{ratings.n_items:,} items, from {low:g} to {high:g}, mean {ratings.mean:.6f}; "
+        f"{100 * ratings.nnz / cells:.3g} % of the cells."
+    )
+    click.echo("".join(f"note: {line}\n" for line in [*ratings.notices, *told]), nl=False)
 
 
 @data.command()

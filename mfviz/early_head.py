@@ -2,23 +2,30 @@
 
 Building a page keeps the server busy for about a second, in which the browser would only wait. The
 head is the same for everybody: sent ahead, its scripts load and its first words are on the screen
-meanwhile.
+meanwhile. So does the code of Material's components, which would be asked for last.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any, ClassVar
 
+import panel_material_ui as pmui
 from bokeh.server.urls import per_app_patterns
 from panel.io.server import DocHandler
+from tornado.log import access_log
 
 __all__ = ["EarlyHead", "install"]
 
-# While the page is built nobody hands out scripts, so the browser gets time to fetch them first.
-FETCH_S = 0.1
+# While a page is built nobody hands out scripts: the browser gets them first. It may have them
+# from an earlier visit, so only one that begins to ask is waited for.
+ASK_S, MOST_S = 0.1, 0.6
 END = "<body>\n"
 AGAIN = "<script>location.reload()</script>"
+COMPONENTS = """<link rel="preload" as="fetch" crossorigin="anonymous" href="{0}">
+<script>importShim("{0}")</script>
+"""
 
 
 class EarlyHead(DocHandler):  # type: ignore[misc]  # Panel has no types
@@ -28,9 +35,12 @@ class EarlyHead(DocHandler):  # type: ignore[misc]  # Panel has no types
     ----------
     heads : dict of str to str
         By theme, what the page of that theme began with when it was built the last time.
+    asked_s : float
+        When something was last handed out, in seconds of the monotonic clock.
     """
 
     heads: ClassVar[dict[str, str]] = {}
+    asked_s: ClassVar[float] = 0.0
     _sent = ""
 
     async def get(self, *args: Any, **kwargs: Any) -> None:
@@ -39,10 +49,10 @@ class EarlyHead(DocHandler):  # type: ignore[misc]  # Panel has no types
         if head and self.current_user:
             self.set_header("Content-Type", "text/html")
             self.set_header("Cache-Control", "no-store")
-            super().write(head)
+            super().write(head + COMPONENTS.format(pmui.Button._render_esm(server=True)))
             self._sent = head
             await self.flush()
-            await asyncio.sleep(FETCH_S)
+            await self._scripts()
         await super().get(*args, **kwargs)
 
     def write(self, chunk: Any) -> None:
@@ -54,9 +64,24 @@ class EarlyHead(DocHandler):  # type: ignore[misc]  # Panel has no types
                 chunk = chunk.removeprefix(self._sent) if head == self._sent else AGAIN
         super().write(chunk)
 
+    async def _scripts(self) -> None:
+        """Wait until the browser asks for no more."""
+        self.application.settings["log_function"] = _note
+        began = now = time.monotonic()
+        while now - max(began, self.asked_s) < ASK_S and now - began < MOST_S:
+            await asyncio.sleep(ASK_S / 5)
+            now = time.monotonic()
+
     @property
     def _theme(self) -> str:
         return "dark" if self.get_argument("theme", "") == "dark" else "light"
+
+
+def _note(handler: Any) -> None:
+    """Called by the server whenever a request is over, in place of its own log."""
+    EarlyHead.asked_s = time.monotonic()
+    if handler.get_status() >= 400:
+        access_log.warning("%d %s", handler.get_status(), handler.request.uri)
 
 
 def install() -> None:

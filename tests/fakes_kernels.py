@@ -32,6 +32,26 @@ def visit_rows(
     return visits
 
 
+def visit_rows_fractional(blocks, *args) -> int:
+    plain, (errors, offset, adaptive, share, quarters) = args[:-5], args[-5:]
+    X, Y, bx, by, indptr, ids, values, first, rows, low, high, start, other = plain[:13]
+    mu, lr, lam, lr_bias, lam_bias, biased = plain[13:]
+    visits = 0
+    for row in range(first, first + rows):
+        for t in range(max(indptr[row], low) - start, min(indptr[row + 1], high) - start):
+            y, x = Y[ids[3 * t + other]], X[row]
+            e = values[3 * t + 2] - (mu + x @ y)
+            if biased:
+                e -= bx[row] + by[ids[3 * t + other]]
+                bx[row] += lr_bias * (e - lam_bias * bx[row])
+            slow = 1.0 / np.sqrt(offset + errors[t]) if adaptive else 1.0
+            errors[t] += e * e
+            times = 1.0 + share * (abs(x) + np.float32(1e-8)) ** (quarters / 4)
+            X[row] = x + lr * slow * (e * y - lam * x) * times
+            visits += 1
+    return visits
+
+
 def gram(
     blocks, X, Y, bx, by, indptr, index, r, A, b, first, mu, lam_bias, weighted, biased
 ) -> int:
@@ -82,10 +102,62 @@ def visit_strata(
     return visits
 
 
+def fit_feature(
+    blocks, XT, YT, old, sums, R, index, places, rows, first, many, tile, t, pending, tiles,
+    users, again, lam, weighted,
+) -> int:  # fmt: skip
+    assert first + many <= len(rows)
+    visits = 0
+    for x in rows[first : first + many]:
+        low, high = places[tile, x], places[tile + 1, x]
+        cols, was = index[low:high], XT[t, x]
+        visits += len(cols)
+        if not again:
+            off = XT[t if pending == -2 else pending, x] if pending != -1 else 0.0
+            z = old if pending == -2 else YT[pending]
+            R[low:high] += was * (old if users else YT[t])[cols] - off * z[cols]
+        top, bottom = (R[low:high] * YT[t, cols]).sum(), (YT[t, cols] ** 2).sum()
+        if tile:
+            top, bottom = top + sums[0, x], bottom + sums[1, x]
+        if tile < tiles - 1:
+            sums[:, x] = top, bottom
+            continue
+        bottom += lam * (high - places[0, x]) if weighted else lam
+        XT[t, x] = top / bottom if bottom > 0 else 0.0
+        if not users and not again:
+            old[x] = was
+    return visits
+
+
+def step_biases(
+    blocks, XT, YT, biases, steps, change, R, index, places, rows, first, many, pending,
+    changed, on, lam, weighted,
+) -> int:  # fmt: skip
+    visits = 0
+    for x in rows[first : first + many]:
+        low, high = places[0, x], places[-1, x]
+        cols, n = index[low:high], high - low
+        visits += n
+        if pending >= 0:
+            R[low:high] -= XT[pending, x] * YT[pending, cols]
+        if changed:
+            R[low:high] -= change[cols]
+        if on:
+            was = biases[x]
+            biases[x] = (R[low:high] + was).sum() / (n + lam * (n if weighted else 1))
+            steps[x] = biases[x] - was
+            R[low:high] -= steps[x]
+    return int(visits)
+
+
 Done = tuple[Callable[..., int], tuple[int, ...], tuple[int, ...]]
 DONE: dict[str, Done] = {  # what is run, and positions of the arrays that are written and read
     "visit_rows": (visit_rows, (0,), (1, 5)),
+    "visit_rows_fractional": (visit_rows_fractional, (0, 19), (1, 5)),
     "visit_strata": (visit_strata, (0, 1), (4, 6, 7)),
+    # bins of rows write to one array at a time, each its own rows
+    "fit_feature": (fit_feature, (), ()),
+    "step_biases": (step_biases, (), ()),
     "gram": (gram, (7, 8), (0, 1, 6)),
     "solve_systems": (solve_systems, (0,), (2, 3)),
 }

@@ -11,7 +11,7 @@ import numpy as np
 from tests.naive_als import als, als_gradient, als_objective
 from tests.naive_ccd import ccd, ccdpp
 from tests.naive_descent import asgd, averaged, minibatch, preconditioned
-from tests.naive_gpu import als_by_cg, chunks
+from tests.naive_gpu import als_by_cg, chunks, fractional
 from tests.naive_strips import strip_items, strip_ranges, strip_runs, strip_sgd
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "dsgd",
     "dsgd_order",
     "fpsgd",
+    "fractional",
     "hogwild",
     "minibatch",
     "objective",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-__all__ = ["als_by_cg", "chunks"]
+__all__ = ["als_by_cg", "chunks", "fractional"]
 
 
 def chunks(u, i, r, places, length, P, Q, *, lr, lam, mutant=""):
@@ -94,3 +96,43 @@ def _conjugate(A, b, x, steps, steepest):
         beta = 0.0 if steepest else after @ after / (residual @ residual)
         residual, direction = after, after + beta * direction
     return x
+
+
+def fractional(
+    u, i, r, P, Q, orders, *, lrs, lam, kappa, order, offset, adaptive=True, mu=0.0, mutant="",
+):  # fmt: skip
+    """MSGD with steps of fractional order and sums of squared errors, without biases.
+
+    Parameters
+    ----------
+    u, i, r : (nnz,) arrays
+    P, Q : matrices
+    orders : list of (order, order)
+        For each epoch the ratings in the order of the users' phase and of the items' phase.
+    lrs : list of float
+    lam, kappa, order, offset : float
+    adaptive : bool
+    mu : float
+    mutant : str
+        "shared": both copies have one sum; "at once": a sum counts its error before it is used;
+        "other": the other side's features decide; "no gamma": kappa is taken as it is.
+
+    Returns
+    -------
+    P, Q : matrices
+    """
+    P, Q = P.astype(np.float64), Q.astype(np.float64)
+    sums = [np.zeros(len(r)), np.zeros(len(r))]
+    share = kappa / (1.0 if mutant == "no gamma" else math.gamma(2.0 - order))
+    for lr, phases in zip(lrs, orders, strict=True):
+        for side, (X, Y, rows, cols) in enumerate(((P, Q, u, i), (Q, P, i, u))):
+            s = sums[0 if mutant == "shared" else side]
+            for t in phases[side]:
+                x, y = X[rows[t]], Y[cols[t]]
+                e = r[t] - mu - x @ y
+                known = s[t] + (e * e if mutant == "at once" else 0.0)
+                s[t] += e * e
+                rate = lr / math.sqrt(offset + known) if adaptive else lr
+                size = np.abs(y if mutant == "other" else x) + 1e-8
+                X[rows[t]] = x + rate * (e * y - lam * x) * (1.0 + share * size ** (1.0 - order))
+    return P, Q

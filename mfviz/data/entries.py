@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mfviz.data.places import FILES, data_dir, locate
+from mfviz.data.places import data_dir, locate
 from mfviz.data.synthetic import PRESETS, Planted
 
 __all__ = ["ENTRIES", "Entry"]
@@ -23,6 +23,7 @@ SHARED_ALIKE = (
     "commercial use without permission; redistribution under the same conditions only. The README "
     "in the archive rules."
 )
+NETFLIX = "Netflix Prize data may not be redistributed; there is no official download."
 PLANTED = "Made on this machine from a seed; no licence is needed."
 
 
@@ -52,6 +53,8 @@ class Entry:
         Size of the download; 0 where unknown.
     checksum : str
         "sha256:..." or "md5:..." of the download; "" where none is published.
+    files : str
+        What to look for in one's own copy.
     planted : Planted, optional
         Settings of a synthetic set.
     """
@@ -68,6 +71,7 @@ class Entry:
     url: str = ""
     bytes: int = 0
     checksum: str = ""
+    files: str = ""
     planted: Planted | None = None
 
     @property
@@ -82,8 +86,8 @@ class Entry:
             return ""
         if self.kind == "own copy":
             return (
-                f"{self.name} has no public download: put {FILES[3]} into the folder {self.name} "
-                f"under MFVIZ_DATA_DIR ({data_dir() or 'not set'})."
+                f"{self.name} has no public download: put {self.files} into the folder "
+                f"{self.name} under MFVIZ_DATA_DIR ({data_dir() or 'not set'})."
             )
         return (
             f"{self.name} is not on this machine: get it ({self.bytes / 1e6:,.0f} MB) with "
@@ -190,7 +194,33 @@ ENTRIES: tuple[Entry, ...] = (
         items=20,
         ratings=42_813,
         scale=(1.0, 5.0),
-        licence="Netflix Prize data may not be redistributed; there is no official download.",
+        licence=NETFLIX,
+        files="combined_data_1.txt",
+    ),
+    Entry(
+        name="netflix",
+        title="Netflix Prize",
+        description="Films rated in 1999-2005, whole stars; probe.txt is the official test set.",
+        kind="own copy",
+        users=480_189,
+        items=17_770,
+        ratings=100_480_507,
+        scale=(1.0, 5.0),
+        licence=NETFLIX,
+        files="combined_data_*.txt, or the folder of mv_*.txt, and probe.txt",
+    ),
+    Entry(
+        name="kdd-cup-2011",
+        title="KDD Cup 2011, track 1",
+        description="Yahoo! Music: tracks, albums, artists and genres rated 0 to 100.",
+        kind="own copy",
+        users=1_000_990,
+        items=624_961,
+        ratings=252_800_275,
+        scale=(0.0, 100.0),
+        licence="Yahoo! gives it to researchers who sign its Webscope agreement; it may not be "
+        "redistributed.",
+        files="trainIdx1.txt and validationIdx1.txt",
     ),
     _movielens(
         "ml-10m",

@@ -11,6 +11,7 @@ import numba
 import numpy as np
 
 from mfviz.kernels import simd, spans
+from mfviz.kernels.fractional import take_step
 from mfviz.kernels.rows import shuffle_row, take_rows
 
 __all__ = ["visit_row", "visit_rows"]
@@ -33,7 +34,7 @@ def visit_row(X, x, Y, bx, by, index, r, first, stop, rates):
     index : (nnz,) int32
     r : (nnz,) float32
     first, stop : int
-    rates : mfviz.kernels.sgd.Rates
+    rates : mfviz.kernels.sgd.Rates or mfviz.kernels.fractional.Fractional
 
     Notes
     -----
@@ -48,7 +49,6 @@ def visit_row(X, x, Y, bx, by, index, r, first, stop, rates):
     --------
     tests.naive_descent.asgd : the slow twin.
     """
-    keep = simd.splat(np.float32(1.0) - rates.lr * rates.lam)
     for t in range(first, stop):
         if t + _AHEAD < stop:
             for k in range(0, Y.shape[1], simd.LANES):
@@ -61,10 +61,7 @@ def visit_row(X, x, Y, bx, by, index, r, first, stop, rates):
         if rates.biased:
             z += bx[x] + by[y]
         e = r[t] - z
-        step = simd.splat(rates.lr * e)
-        for k in range(0, X.shape[1], simd.LANES):
-            new = simd.fma(step, simd.load(Y, y, k), simd.mul(keep, simd.load(X, x, k)))
-            simd.store(X, x, k, new)
+        take_step(X, x, Y, y, t, e, rates)
         if rates.biased:
             bx[x] += rates.lr_bias * (e - rates.lam_bias * bx[x])
 

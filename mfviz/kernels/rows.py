@@ -13,7 +13,7 @@ import numpy as np
 from mfviz.kernels import simd
 from mfviz.kernels.order import part_seed, random_bits
 
-__all__ = ["begin_at", "name_rows", "shuffle_row", "shuffle_rows", "take_rows"]
+__all__ = ["begin_at", "cut_rows", "name_rows", "shuffle_row", "shuffle_rows", "take_rows"]
 
 
 @numba.njit(nogil=True, cache=True)
@@ -114,3 +114,28 @@ def name_rows(indptr, row_of):
     for row in range(len(indptr) - 1):
         for t in range(indptr[row], indptr[row + 1]):
             row_of[t] = row
+
+
+@numba.njit(nogil=True, cache=True)
+def cut_rows(indptr, index, tile, places):
+    """Find where each row comes to each tile of the other side.
+
+    Parameters
+    ----------
+    indptr : (rows + 1,) int64
+    index : (nnz,) int32
+        Ascending within a row.
+    tile : int
+        Columns of a tile.
+    places : (tiles + 1, rows) int64, written
+        Row ``k`` has the place of the first rating of tile ``k`` or of a later one; the last one
+        the ends of the rows.
+    """
+    tiles, rows = places.shape[0] - 1, places.shape[1]
+    for x in range(rows):
+        at = indptr[x]
+        for k in range(tiles):
+            while at < indptr[x + 1] and index[at] < k * tile:
+                at += 1
+            places[k, x] = at
+        places[tiles, x] = indptr[x + 1]

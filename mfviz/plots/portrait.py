@@ -6,7 +6,6 @@ These read the portrait of a data set where the other plots read histories: ther
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,6 @@ from mfviz.plots import style
 
 __all__ = ["DRAWINGS", "cells", "popularity", "values"]
 
-Drawn = tuple[Any, dict[str, Any]]  # an element and its options
-Build = Callable[[Any, Portrait, str], Drawn]
 Draw = Callable[..., Any]
 SIDES = {"users": "A", "items": "B"}  # a colour a side
 LOOK: dict[str, Any] = {
@@ -26,31 +23,11 @@ LOOK: dict[str, Any] = {
 }  # fmt: skip
 
 
-def _drawing(build: Build) -> Draw:
-    """Give a drawing HoloViews, and the look that all of them have.
-
-    What it wraps returns an element and the options of its own.
-    """
-
-    @wraps(build)
-    def draw(portrait: Portrait, theme: str = "light") -> Any:
-        import holoviews as hv
-        import holoviews.plotting.bokeh  # registers the backend
-
-        element, options = build(hv, portrait, theme)
-        return element.opts(**options, **LOOK)
-
-    return draw
-
-
-@_drawing
-def popularity(hv: Any, portrait: Portrait, theme: str) -> Drawn:
+def popularity(portrait: Portrait, theme: str = "light") -> Any:
     """Ratings of each user and item against its rank, both axes logarithmic.
 
     Parameters
     ----------
-    hv : module
-        HoloViews; a caller does not give it.
     portrait : Portrait
     theme : {"light", "dark"}
 
@@ -58,6 +35,7 @@ def popularity(hv: Any, portrait: Portrait, theme: str) -> Drawn:
     -------
     holoviews element
     """
+    hv = _holoviews()
     layers = []
     for name, curve in (("users", portrait.by_user), ("items", portrait.by_item)):
         colour = style.RUNS[theme][SIDES[name]]
@@ -75,49 +53,57 @@ def popularity(hv: Any, portrait: Portrait, theme: str) -> Drawn:
             )
         )  # fmt: skip
     top = float(max(portrait.by_user[1].max(), portrait.by_item[1].max()))
-    return hv.Overlay(layers), {
-        "logx": True, "logy": True, "xlabel": "rank", "ylabel": "ratings",
-        "ylim": (0.7, 2.2 * top), "xlim": (1.0, 1.1 * max(portrait.users, portrait.items)),
-    }  # fmt: skip
+    return hv.Overlay(layers).opts(
+        logx=True, logy=True, xlabel="rank", ylabel="ratings", ylim=(0.7, 2.2 * top),
+        xlim=(1.0, 1.1 * max(portrait.users, portrait.items)), **LOOK,
+    )  # fmt: skip
 
 
-@_drawing
-def values(hv: Any, portrait: Portrait, theme: str) -> Drawn:
+def values(portrait: Portrait, theme: str = "light") -> Any:
     """How often each rating value is given; see :func:`popularity`."""
+    hv = _holoviews()
     steps = np.diff(portrait.values)
     half = 0.42 * (steps.min() if len(steps) else 1.0)
     bars = [
         (value - half, 0.0, value + half, count)
         for value, count in zip(portrait.values, portrait.counts, strict=True)
     ]
-    return hv.Rectangles(bars, ["rating", "count", "to", "top"]), {
-        "fill_color": style.TOKENS[theme]["accent"], "line_color": None, "xlabel": "rating",
-        "ylabel": "ratings", "ylim": (0.0, 1.05 * float(portrait.counts.max())),
-        "yformatter": "%d",
-    }  # fmt: skip
+    return hv.Rectangles(bars, ["rating", "count", "to", "top"]).opts(
+        fill_color=style.TOKENS[theme]["accent"], line_color=None, xlabel="rating",
+        ylabel="ratings", ylim=(0.0, 1.05 * float(portrait.counts.max())), yformatter="%d",
+        **LOOK,
+    )  # fmt: skip
 
 
-@_drawing
-def cells(hv: Any, portrait: Portrait, theme: str) -> Drawn:
+def cells(portrait: Portrait, theme: str = "light") -> Any:
     """Which part of the matrix is filled: users from the busiest down, items from the hottest on.
 
     The colour is the logarithm of the share of filled cells, since it spans several powers of ten;
     see :func:`popularity`.
     """
+    hv = _holoviews()
     filled = portrait.cells[::-1]  # an image begins with the row of the largest y
     least = float(filled[filled > 0].min())
     token = style.TOKENS[theme]
     bounds = (0.0, 0.0, float(portrait.items), float(portrait.users))
-    return hv.Image(np.log10(np.maximum(filled, least / 3)), bounds=bounds), {
-        "cmap": _ramp(token["surface"], token["accent"]), "xlabel": "item, by its ratings",
-        "ylabel": "user, by ratings", "invert_yaxis": True,
-    }  # fmt: skip
+    return hv.Image(np.log10(np.maximum(filled, least / 3)), bounds=bounds).opts(
+        cmap=_ramp(token["surface"], token["accent"]), xlabel="item, by its ratings",
+        ylabel="user, by ratings", invert_yaxis=True, **LOOK,
+    )  # fmt: skip
 
 
 # Kind of a drawing -> what draws it.
 DRAWINGS: dict[str, Draw] = {
     "popularity": popularity, "values": values, "cells": cells,
 }  # fmt: skip
+
+
+def _holoviews() -> Any:
+    """HoloViews with its Bokeh backend; imported late, as most who import mfviz draw nothing."""
+    import holoviews as hv
+    import holoviews.plotting.bokeh  # registers the backend
+
+    return hv
 
 
 def _first(portrait: Portrait) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -90,6 +91,7 @@ class MSGD(TwoCopies):
         factors, schedule = self.make_model(problem, context, init_rng)
         context.names = NAMES
         copies = Copies(self, problem, context, order_rng)
+        self._make_room(problem, context)
         way = self._on_cpu if context.device is None else self._on_device
         steps = way(context, factors, copies, schedule)
         updates = next(steps)
@@ -107,6 +109,17 @@ class MSGD(TwoCopies):
                 context.refresh()
             yield from self.judge(schedule, problem, context, here)
             yield Checkpoint("epoch", epoch, updates)
+
+    def _make_room(self, problem: Problem, context: Context) -> None:
+        """Allocate what a visit needs beside the copies: here nothing."""
+
+    def rates_of(self, tag: int, context: Context, factors: Factors, factor: float) -> Any:
+        """Return what the CPU's kernel needs to visit the ratings of a side."""
+        return self.rates(context, factors, factor)
+
+    def _place(self, context: Context, factors: Factors, copies: Copies) -> OnDevice:
+        """Put the model on the device."""
+        return OnDevice(self, context, factors, copies.pointers)
 
     def _on_cpu(
         self, context: Context, factors: Factors, copies: Copies, schedule: Schedule
@@ -127,7 +140,7 @@ class MSGD(TwoCopies):
                 worker: int, low: int, high: int, size: int, side: Side = side,
                 factor: float = factor,
             ) -> None:  # fmt: skip
-                rates = self.rates(context, factors, factor)
+                rates = self.rates_of(side.tag, context, factors, factor)
                 visit_rows(
                     side.X, side.Y, side.bx, side.by, side.indptr, side.index, side.r, 0, low,
                     high, size, 1 << 62, sweeper.counter, np.uint64(0), rates, sweeper.ends,
@@ -149,7 +162,7 @@ class MSGD(TwoCopies):
             sides.append(device.send(PARTS[tag], flat(records), part=PARTS[tag]))
             del records
             ledger.free(PARTS[tag])  # the copy on the host
-        there = OnDevice(self, context, factors, copies.pointers)
+        there = self._place(context, factors, copies)
         nnz, updates = sides[USERS].shape[0] // 3, 0
         yield 0
         for epoch in range(1, self.epochs + 1):

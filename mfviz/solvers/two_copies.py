@@ -8,7 +8,7 @@ where the copies lie and in when the sides move.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ import param
 
 from mfviz.data.problem import Problem
 from mfviz.kernels.als import group_by_row
-from mfviz.kernels.cuda.rows import WIDEST, grid, width_of
+from mfviz.kernels.cuda.rows import WIDEST, grid, visit_rows, width_of
 from mfviz.kernels.order import TRIPLE
 from mfviz.kernels.rows import name_rows, shuffle_rows
 from mfviz.solvers.base import Context, Factors
@@ -155,6 +155,10 @@ class OnDevice:
     factors : Factors
         Sent as they are now.
     pointers : (m + 1,), (n + 1,) int32
+    kernel : str
+        What visits ratings: "visit_rows", or a kernel that takes more arguments after its.
+    more : callable, optional
+        Gives those by side.
     """
 
     def __init__(
@@ -163,7 +167,10 @@ class OnDevice:
         context: Context,
         factors: Factors,
         pointers: tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]],
+        kernel: str = visit_rows.name,
+        more: Callable[[int], Sequence[Any]] = lambda tag: (),
     ) -> None:
+        self._kernel, self._more = kernel, more
         self.solver, self.context = solver, context
         self.model = DeviceModel(context, factors, width_of(factors.rank))
         self.device = self.model.device
@@ -198,12 +205,13 @@ class OnDevice:
         def launch(stream: Any) -> None:
             rates = self.solver.rates(self.context, model.factors, self.factor)
             driver.launch(
-                "visit_rows", model.width, blocks, threads, stream,
+                self._kernel, model.width, blocks, threads, stream,
                 (
                     model.X[tag], model.X[1 - tag], b[tag], b[1 - tag], self._pointers[tag], ids,
                     values,
                     *whole,
                     rates.mu, rates.lr, rates.lam, rates.lr_bias, rates.lam_bias, rates.biased,
+                    *self._more(tag),
                 ),
             )  # fmt: skip
 

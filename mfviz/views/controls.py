@@ -82,10 +82,9 @@ class Drawer:
 
     def _make_data(self) -> None:
         self._names = {entry.title: entry.name for entry in catalog.entries()}
-        missing = [entry.title for entry in catalog.entries() if not entry.available]
         self.data = select(
-            "Data", [*self._names, OWN_FILE], "Ratings to factorize; 10 % are held out as a test.",
-            disabled_options=missing,
+            "Data", [*self._names, OWN_FILE],
+            "Ratings to factorize; what is held out as a test is chosen on the Data tab.",
         )  # fmt: skip
         self.path = text(
             "Ratings file",
@@ -110,7 +109,12 @@ class Drawer:
 
     def _refresh_data(self) -> None:
         title = next((t for t, name in self._names.items() if name == self.desk.data), OWN_FILE)
-        self.data.value = title
+        # An address may choose what is not here; a list can disable all but its choice.
+        missing = [e.title for e in catalog.entries() if e.title != title and not e.available]
+        if (self.data.value, self.data.disabled_options) != (title, missing):
+            self.data.disabled_options = []
+            self.data.value = title
+            self.data.disabled_options = missing
         own = title == OWN_FILE
         self.path.visible = own
         if own and self.desk.data != OWN_FILE:

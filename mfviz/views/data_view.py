@@ -15,6 +15,7 @@ from mfviz.data.portrait import Portrait
 from mfviz.data.problem import Problem
 from mfviz.plots.portrait import DRAWINGS
 from mfviz.plots.style import FONT
+from mfviz.views.downloads import Downloads
 from mfviz.views.live_parts import dress
 from mfviz.views.parts import Html, box, card, heading
 from mfviz.views.session import Session
@@ -63,7 +64,8 @@ class DataView:
             name: pn.pane.Bokeh(None, sizing_mode="stretch_both", min_height=180, margin=0)
             for name in DRAWINGS
         }
-        self.upload, self.split = Upload(session), SplitChoice(session)
+        self.upload, self.downloads = Upload(session), Downloads(session)
+        self.split = SplitChoice(session)
         self.view = self._layout()
         session.watch(self.refresh, 0.5)
         self.refresh()
@@ -131,7 +133,8 @@ class DataView:
             box(pn.Row, *pair, parts=("pairs",), sizing_mode="stretch_both")
             for pair in ((cards["popularity"], about), (cards["cells"], cards["values"]))
         ]
-        top = box(pn.Row, self.upload.view, self.split.view, parts=("choices",))
+        choices = (self.upload.view, self.downloads.view, self.split.view)
+        top = box(pn.Row, *choices, parts=("choices",))
         return box(
             pn.Column, top, self.upload.page, *rows, parts=("scroll",), sizing_mode="stretch_both"
         )

@@ -158,7 +158,7 @@ class Desk:
 
     def choose_data(self, name: str) -> None:
         """Put other ratings on the desk; what only some ratings offer is not asked of them."""
-        if name and name != self.data:
+        if name and (name != self.data or self.trouble):  # it may be here by now
             self.data = name
             if self.way.beside or self.way.by == "time":
                 self.way = Way()
@@ -177,13 +177,13 @@ class Desk:
         self.settings.choose(slot, key)
         self.errors = {k: v for k, v in self.errors.items() if k[0] not in (slot, "both")}
         self._propose()
-        self._tell()
+        self.tell()
 
     def choose_backend(self, slot: str, backend: str) -> None:
         """Have a slot's solver run elsewhere: "cpu" or "cuda"."""
         if self.settings is not None and self.settings.backend(slot) != backend:
             self.settings.choose_backend(slot, backend)
-            self._tell()
+            self.tell()
 
     def edit(self, key: Key, text: Any) -> None:
         """Take what was typed into a field; a value that is refused leaves a sentence there."""
@@ -201,14 +201,14 @@ class Desk:
                 self._load()
             for listener in self.listeners:
                 listener(key, value)
-        self._tell()
+        self.tell()
 
     def reset(self) -> None:
         """Go back to the proposals."""
         if self.settings is not None:
             self.settings.reset()
             self.errors.clear()
-            self._tell()
+            self.tell()
 
     def apply(self, slot: str, fix: str) -> None:
         """Take a suggestion NAME=VALUE for a slot."""
@@ -307,7 +307,7 @@ class Desk:
             return
         self.loading, self.loaded = True, Loaded()
         self._loader.fetch(asked, lambda got: self.host.later(lambda: self._arrived(asked, got)))
-        self._tell()
+        self.tell()
 
     def _arrived(self, asked: Asked, loaded: Loaded) -> None:
         with self._lock:
@@ -316,7 +316,7 @@ class Desk:
             self._asked = None
             self.loading, self.loaded = False, loaded
             self._propose()
-            self._tell()
+            self.tell()
 
     def _propose(self) -> None:
         if self.settings is None or self.problem is None:
@@ -324,6 +324,7 @@ class Desk:
         for slot in self.settings.slots:
             self.settings.propose(slot, self.loaded.proposal(self.settings.solvers[slot]))
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """Tell everybody who watches that something is different."""
         for watcher in self.watchers:
             watcher()

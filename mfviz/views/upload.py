@@ -89,10 +89,11 @@ class Upload:
 def _page(name: str, found: Preview) -> str:
     """Lines of the file beside the ratings that were read from them, and what to know."""
     ratings = found.ratings
+    low, high = ratings.scale
     share = 100 * ratings.nnz / (ratings.n_users * ratings.n_items)
     sentences = [
         f"{name}: {ratings.nnz:,} ratings of {ratings.n_users:,} users for {ratings.n_items:,} "
-        f"items, from {ratings.r.min():g} to {ratings.r.max():g}; {share:.3g} % of the cells.",
+        f"items, from {low:g} to {high:g}, mean {ratings.mean:.6g}; {share:.3g} % of the cells.",
         *ratings.notices,
     ]
     told = "".join(f'<div class="told">{escape(line)}</div>' for line in sentences)

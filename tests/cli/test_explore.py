@@ -75,9 +75,17 @@ def fetch(url: str, jar: CookieJar | None = None) -> tuple[int, str]:
         return error.code, error.read().decode()
 
 
+@pytest.fixture
+def port() -> int:
+    """A port by chance, as another worker looks for the first free one meanwhile."""
+    with socket.socket() as probe:
+        probe.bind((serve.ADDRESS, 0))
+        return int(probe.getsockname()[1])
+
+
 @pytest.mark.slow
-def test_the_page_is_served_on_this_machine() -> None:
-    with serve.server() as url:
+def test_the_page_is_served_on_this_machine(port: int) -> None:
+    with serve.server(port) as url:
         status, text = fetch(url)
         assert status == 200
         assert "<title>mfviz" in text, "the page's script has failed"
@@ -87,9 +95,8 @@ def test_the_page_is_served_on_this_machine() -> None:
         pieces = [re.split("<body>|</body>", page) for page in (text, again)]
         assert pieces[0][0] == pieces[1][0]
         assert [len(page) for page in pieces] == [3, 3], "whole, and nothing comes twice"
-        assert abs(len(text) - len(again)) < 50
+        assert again.count("importShim(") == 1, "components are loaded ahead"
         assert fetch(url.rsplit("/", 1)[0] + "/")[0] == 200
-        port = int(url.split(":")[2].split("/")[0])
         with pytest.raises(ParameterError, match="taken"):
             serve.free_port(port)
     assert serve.free_port(port) == port
@@ -114,8 +121,8 @@ def test_a_page_that_begins_in_another_way_is_loaded_again(
 
 
 @pytest.mark.slow
-def test_a_token_keeps_everybody_else_out() -> None:
-    with serve.server(token="open-sesame") as url:
+def test_a_token_keeps_everybody_else_out(port: int) -> None:
+    with serve.server(port, token="open-sesame") as url:
         base = url.rsplit("/", 1)[0]
         assert fetch(url)[0] == 403
         assert fetch(f"{base}/login?token=wrong")[0] == 403

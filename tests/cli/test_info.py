@@ -13,6 +13,7 @@ from mfviz import __version__
 from mfviz.api import make_solver
 from mfviz.cli_common import as_json, table
 from mfviz.solvers.base import registry
+from tests.data.samples import KNOWN, Known
 from tests.theory.test_theory import TABLE_S1
 
 
@@ -158,6 +159,30 @@ def test_data_get_of_what_cannot_be_fetched(
     said = mfviz("data", "get", name)
     assert said.code == 2
     assert name in said.err
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("known", KNOWN, ids=[known.name for known in KNOWN])
+def test_data_show_tells_what_real_files_hold(
+    mfviz: Any, known: Known, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MFVIZ_DATA_DIR", str(data_dir))
+    for source in (known.name, data_dir / known.name / known.file):
+        told = mfviz("data", "show", source, "--json").json
+        assert [told[key] for key in ("users", "items", "ratings")] == list(known[2:5])
+        assert told["mean"] == pytest.approx(known.mean, abs=1e-6)
+        assert told["no_split_by"].get("time", "").startswith(known.no_times)
+
+
+def test_data_show_for_people_and_with_columns(mfviz: Any, tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("stars,who,what\n4,ann,x\n2,ann,x\n5,bo,y\n")
+    said = mfviz("data", "show", path, "--columns", "who,what,stars")
+    assert "3 ratings of 2 users for 2 items, from 2 to 5, mean 3.666667" in said.out
+    assert "note: 1 repeated (user, item) pairs" in said.out
+    assert "note: no split by time: its ratings have no times" in said.out
+    said = mfviz("data", "show", tmp_path / "nowhere.csv")
+    assert (said.code, said.out) == (2, "")
 
 
 def test_data_cache_lists_and_clears_what_is_kept(

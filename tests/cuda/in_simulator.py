@@ -35,9 +35,12 @@ CASES: dict[str, dict[str, Any]] = {  # settings beside those that all have
         "key": "cumf_als", "solve": "cg", "cg_steps": 3, "precision": "half", "weighted": False,
         "lam": 2.0, "rank": 3,
     },
+    "cumf_ccd": {"rank": 2, "each": 4, "tile": 14, "biases": True},
+    "cumf_ccd of one feature": {"key": "cumf_ccd", "rank": 1, "each": 1, "inner": 2},
     "cumf_sgd": {"warps": 1, "workers": 1},
     "cumf_sgd of three": {"key": "cumf_sgd", "warps": 3, "workers": 1, "rank": 20},
     "gpusgd": {"grid": 3, "threads_a_block": 4, "rank": 17},
+    "fampsgd": {"order": 0.25, "kappa": 0.4, "biases": True},
     "ds_sgd_d asynchronous": {"key": "ds_sgd_d", "batch": 41, "rank": 3},
 }  # fmt: skip
 APART = {"cumf_sgd of three"}  # rows of one rating each: the order of visits does not matter

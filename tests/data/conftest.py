@@ -9,7 +9,7 @@ import pytest
 from mfviz.data import pieces
 
 
-@pytest.fixture(autouse=True, scope="module")
+@pytest.fixture(scope="module")
 def small_pieces() -> Iterator[None]:
     """Cut small arrays too, so that borders between pieces are met."""
     with pytest.MonkeyPatch.context() as patch:

@@ -15,7 +15,8 @@ from mfviz.data.synthetic import PRESETS
 from mfviz.errors import DataError
 
 REAL = (
-    "ml-100k ml-1m ml-latest-small movietweetings-100k netflix-sample ml-10m ml-20m ml-25m ml-32m"
+    "ml-100k ml-1m ml-latest-small movietweetings-100k netflix-sample netflix kdd-cup-2011 "
+    "ml-10m ml-20m ml-25m ml-32m"
 ).split()
 ROWS = "1::7::3::0\n2::8::4::0\n"
 
@@ -48,6 +49,7 @@ def test_every_set_is_described() -> None:
         assert min(found.users, found.items, found.ratings) > 0
         assert found.kind in ("synthetic", "download", "own copy")
         assert bool(found.url) == (found.kind == "download")
+        assert bool(found.files) == (found.kind == "own copy")
         assert entry(found.name) is found
         if "grouplens" in found.url:
             kind, digits = found.checksum.split(":")

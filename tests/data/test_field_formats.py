@@ -358,6 +358,17 @@ def test_archives_and_tables_in_archives_are_refused(tmp_path: Path) -> None:
         read(write(tmp_path / "x", gzip.compress(gzip.compress(TEXT.encode()))))
 
 
+def test_spreadsheets_are_to_be_saved_as_csv(tmp_path: Path) -> None:
+    sheet = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600)
+    with pytest.raises(DataError, match=r"jester.xls: found an old Excel sheet.*as CSV"):
+        read(write(tmp_path / "jester.xls", sheet))
+    with pytest.raises(DataError, match=r"in it jester-data-1.xls: found an old Excel sheet"):
+        read(write(tmp_path / "jester-data-1.zip", zipped(**{"jester-data-1.xls": sheet})))
+    book = zipped(**{"[Content_Types].xml": "x", "xl/workbook.xml": "x", "xl/styles.xml": "x"})
+    with pytest.raises(DataError, match=r"of a spreadsheet, save the sheet as CSV"):
+        read(write(tmp_path / "ratings.xlsx", book))
+
+
 def test_nothing_is_written_where_an_archive_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

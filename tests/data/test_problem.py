@@ -14,6 +14,8 @@ from mfviz.data.problem import Problem, split
 from mfviz.data.ratings import Ratings
 from mfviz.errors import DataError, ParameterError
 
+pytestmark = pytest.mark.usefixtures("small_pieces")
+
 Row = tuple[Any, Any, float]
 
 

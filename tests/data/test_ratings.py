@@ -13,6 +13,8 @@ from mfviz.data import ratings as module
 from mfviz.data.ratings import Ratings
 from mfviz.errors import DataError
 
+pytestmark = pytest.mark.usefixtures("small_pieces")
+
 triples = st.lists(
     st.tuples(st.integers(0, 12), st.integers(0, 9), st.floats(-5, 5, width=32)), min_size=1
 )

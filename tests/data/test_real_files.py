@@ -12,31 +12,30 @@ import pytest
 import mfviz
 from mfviz.data.given import load_problem
 from mfviz.data.holdout import why_no_times
+from tests.data.samples import KNOWN, Known
 
 pytestmark = pytest.mark.data
 
-# Name, its file, users, items, ratings, mean, and why there is no split by time.
-KNOWN = [
-    ("ml-100k", "u.data", 943, 1682, 100_000, 3.529860, ""),
-    ("ml-1m", "ratings.dat", 6040, 3706, 1_000_209, 3.581564, "512,559 of its 1,000,209"),
-    ("ml-latest-small", "ratings.csv", 610, 9724, 100_836, 3.501557, ""),
-    ("movietweetings-100k", "ratings.dat", 16_554, 10_506, 100_000, 7.324820, ""),
-    ("netflix-sample", "combined_data_1.txt", 38_152, 20, 42_813, 3.334711, ""),
-]
+
+STARS_100K = {1: 6110, 2: 11370, 3: 27145, 4: 34174, 5: 21201}
+STARS_1M = {1: 56174, 2: 107557, 3: 261197, 4: 348971, 5: 226310}
 
 
-@pytest.mark.parametrize("known", KNOWN, ids=[known[0] for known in KNOWN])
+@pytest.mark.parametrize("known", KNOWN, ids=[known.name for known in KNOWN])
 def test_counts_and_means(
-    known: tuple[str, str, int, int, int, float, str],
+    known: Known,
     data_dir: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     name, file, users, items, count, mean, no_times = known
+    counts = {"ml-100k": STARS_100K, "ml-1m": STARS_1M}.get(name)
     monkeypatch.setenv("MFVIZ_DATA_DIR", str(data_dir))
     found = mfviz.load(name)
     assert (found.n_users, found.n_items, found.nnz) == (users, items, count)
     assert found.mean == pytest.approx(mean, abs=1e-6)
+    if counts:
+        assert dict(zip(*np.unique(found.r, return_counts=True), strict=True)) == counts
     assert why_no_times(found).startswith(no_times)
     assert bool(why_no_times(found)) == bool(no_times)
     content = (data_dir / name / file).read_bytes()

@@ -19,7 +19,7 @@ from mfviz.telemetry.events import MemorySampled, RunStarted, Span
 from tests.fakes_device import FakeDriver
 from tests.solvers.test_asgd import random_problem
 
-KEYS = ("msgd", "ds_sgd_c", "ds_sgd_d")
+KEYS = ("msgd", "fampsgd", "ds_sgd_c", "ds_sgd_d", "gpusgd", "cumf_als", "cumf_ccd")
 Make = Callable[..., Run]
 
 
@@ -45,8 +45,10 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Make:
 
 
 def solver(key: str) -> Solver:
-    settings = {"rank": 5, "epochs": 3, "workers": 2, "lr": 0.08, "init_scale": 0.3}
-    return registry()[key].make(**settings)
+    settings = {"rank": 5, "epochs": 3, "workers": 2, "lr": 0.08, "init_scale": 0.3, "each": 1}
+    cls = registry()[key]
+    known = cls.hyper_parameters()
+    return cls.make(**{name: value for name, value in settings.items() if name in known})
 
 
 @pytest.mark.parametrize("key", KEYS)

@@ -32,7 +32,6 @@ WORDS = ("simd", "quads", "gather", "halves", "als_kernels")  # tests of the voc
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(900),  # all kernels are compiled anew for each CPU
-    pytest.mark.xdist_group("forced CPUs"),  # once, not in each worker
     pytest.mark.skipif(
         platform.machine() not in ("x86_64", "AMD64"), reason="forces members of x86-64 only"
     ),

@@ -7,6 +7,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import csv
 
+from tests.data.samples import KNOWN
+
 pytestmark = pytest.mark.ui
 
 FIGURES = """
@@ -71,6 +73,25 @@ def test_a_file_of_25_megabytes_is_sent_previewed_and_trained(opener, tmp_path):
     desk.until("it trains", lambda: len(desk.epochs()) >= 2, seconds=60.0)
     desk.button("Stop").click()
     desk.until("it is stopped", lambda: desk.ended(run))
+
+
+@pytest.mark.data
+def test_every_real_file_is_read_rightly_and_split_by_time(opener, data_dir):
+    desk = opener({"tab": "data", "solver": "sgd", "compare": "none"})
+    chooser = desk.page.get_by_label("Choose a file of ratings")
+    for known in KNOWN:
+        chooser.set_input_files(data_dir / known.name / known.file)
+        counts = (
+            f"{known.ratings:,} ratings of {known.users:,} users for {known.items:,} items, from"
+        )
+        line = desk.page.get_by_text(counts)
+        line.wait_for(timeout=60_000)
+        assert f"mean {known.mean:.6g};" in line.inner_text()
+    desk.button("Use these ratings").click()
+    desk.until("the ratings are on the desk", lambda: "combined_data" in desk.query["data"], 60.0)
+    desk.choose("Test ratings", "The latest")
+    desk.until("it is in the address", lambda: desk.query.get("split") == "time")
+    desk.page.get_by_text("the test ratings are the latest").first.wait_for(timeout=30_000)
 
 
 def test_a_file_that_is_no_ratings_says_why(opener, tmp_path):

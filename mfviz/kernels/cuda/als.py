@@ -192,8 +192,8 @@ def _gram(width, shuffle, half):
     return gram
 
 
-kernel("gram", _gram_signature, widths=WIDTHS, meets=True)(partial(_gram, half=False))
-kernel("gram_half", partial(_gram_signature, types.float16), widths=(64,), meets=True)(
+kernel("gram", _gram_signature, widths=WIDTHS, meets=1)(partial(_gram, half=False))
+kernel("gram_half", partial(_gram_signature, types.float16), widths=(64,), meets=1)(
     partial(_gram, half=True)
 )
 
@@ -248,7 +248,7 @@ def _substitute(M, base, columns, j, y, inverse, heads):
     return y
 
 
-@kernel("solve_systems", _solve_signature, widths=WIDTHS, meets=True)
+@kernel("solve_systems", _solve_signature, widths=WIDTHS, meets=1)
 def _solve(width, shuffle):
     """Make the kernel that solves systems exactly, by Cholesky's factorisation.
 
@@ -365,7 +365,7 @@ def _approach(width, shuffle):
     return approach
 
 
-kernel("approach_systems", _approach_signature, widths=WIDTHS, meets=True)(_approach)
+kernel("approach_systems", _approach_signature, widths=WIDTHS, meets=1)(_approach)
 kernel(
-    "approach_systems_half", partial(_approach_signature, types.float16), widths=(64,), meets=True
+    "approach_systems_half", partial(_approach_signature, types.float16), widths=(64,), meets=1
 )(_approach)

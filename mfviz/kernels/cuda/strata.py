@@ -51,7 +51,7 @@ def _update(P, Q, u, i, columns, keep, step, p, q):
         store_run(Q, i, c, q, 0)
 
 
-@kernel("visit_strata", _signature, meets=True)
+@kernel("visit_strata", _signature, meets=1)
 def visit_strata(width, shuffle):
     """Make the kernel that visits strata of blocks.
 

@@ -45,15 +45,16 @@ class Kernel:
         ``signature()`` returns the types of the arguments.
     widths : tuple of int
         Widths that are compiled ahead in tests, the narrowest and the widest among them.
-    meets : bool
-        Whether the threads of a block meet at barriers in the shuffle form too.
+    meets : int
+        Least width at which the threads of a block meet at barriers in the shuffle form too; 0:
+        they never do.
     """
 
     name: str
     make: Callable[[int, bool], Callable[..., None]]
     signature: Callable[[], Any]
     widths: tuple[int, ...] = field(default=(8, 40, 128, 256))
-    meets: bool = False
+    meets: int = 0
 
 
 KERNELS: dict[str, Kernel] = {}

@@ -14,8 +14,8 @@ import numpy as np
 from mfviz.kernels.cuda.target import SIMULATED, WARP, cuda, inlined, installed, intrinsic, types
 
 __all__ = [
-    "RUN", "block_sum", "held_by_lane", "lanes_of", "load_run", "meet", "row_sum", "row_tools",
-    "store_run",
+    "RUN", "block_sum", "held_by_lane", "lane_sum", "lanes_of", "load_run", "meet", "row_sum",
+    "row_tools", "store_run",
 ]  # fmt: skip
 
 RUN = 16  # bytes of a load
@@ -184,8 +184,19 @@ def row_sum(width: int, shuffle: bool, each: int = 4) -> Any:
     callable
         ``total(value, lane, buffer)``: every lane gets the sum, all in the same order.
     """
-    lanes = np.int64(lanes_of(width, each))
-    half = np.int64(lanes // 2)
+    return lane_sum(lanes_of(width, each), shuffle)
+
+
+def lane_sum(count: int, shuffle: bool) -> Any:
+    """Return the device function that sums a number over so many lanes; see :func:`row_sum`.
+
+    Parameters
+    ----------
+    count : int
+        A power of two up to 32.
+    shuffle : bool
+    """
+    lanes, half = np.int64(count), np.int64(count // 2)
 
     def by_shuffles(value, lane, buffer):
         group = cuda.laneid - np.int32(lane)
