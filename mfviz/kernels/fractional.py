@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 from mfviz.kernels import simd
