@@ -82,7 +82,7 @@ class EpochCanvas:
             renderer.update(selection_glyph=None, nonselection_glyph=None)
             renderer.glyph.update(left="left", right="right", top="top", bottom="bottom")
         work, wait, modelled = (self.layers[name].glyph for name in LAYERS)
-        work.update(fill_color=kind, line_width=1, border_radius=2)
+        work.update(fill_color=kind, line_width=1, line_alpha="edge", border_radius=2)
         wait.update(hatch_pattern="/", hatch_weight=1, hatch_scale=8, line_color=None)
         modelled.update(
             hatch_pattern="\\", hatch_weight=3, hatch_scale=8, line_dash=[4, 3], fill_color=kind,

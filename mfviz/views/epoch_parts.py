@@ -19,7 +19,7 @@ __all__ = ["COLUMNS", "KEEP", "SINCE", "Shown", "box_columns", "box_words", "lan
 Words = tuple[float, float, str, str, str, str, str]  # x, y, text, ink, plate, size, weight
 Rows = Mapping[tuple[str, str], float]  # (run, lane) -> its row
 COLUMNS = ("left", "right", "top", "bottom", "run", "lane", "op", "reason", "title", "where",
-           "time", "work", "clock")  # fmt: skip
+           "time", "work", "clock", "edge")  # fmt: skip
 # Time since the start of the epoch, in the unit that suits the axis.
 SINCE = """
 const wide = Math.max(...ticks.map(Math.abs))
@@ -58,8 +58,18 @@ class Shown:
     drawn: EpochBoxes
 
 
-def box_columns(shown: Sequence[Shown], rows: Rows) -> dict[str, dict[str, list[Any]]]:
-    """Columns of the source of each layer."""
+def box_columns(
+    shown: Sequence[Shown], rows: Rows, thin: float
+) -> dict[str, dict[str, list[Any]]]:
+    """Columns of the source of each layer.
+
+    Parameters
+    ----------
+    shown : sequence of Shown
+    rows : mapping
+    thin : float
+        ms below which a rectangle has no edge: an edge in the colour of the ground would hide it.
+    """
     columns: dict[str, dict[str, list[Any]]] = {
         layer: {name: [] for name in COLUMNS} for layer in LAYERS
     }
@@ -73,6 +83,7 @@ def box_columns(shown: Sequence[Shown], rows: Rows) -> dict[str, dict[str, list[
             row = (
                 box.left, box.right, top + 0.06, top + 0.94, s.letter, span.lane, span.op,
                 span.reason, title, where, time, work, clock,
+                float(box.right - box.left >= thin),
             )  # fmt: skip
             for name, entry in zip(COLUMNS, row, strict=True):
                 columns[box.layer][name].append(entry)

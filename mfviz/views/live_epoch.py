@@ -225,7 +225,9 @@ class EpochFigure:
             axis.update(start=start, end=end)
 
     def _fill_boxes(self) -> None:
-        columns = box_columns(self.shown, self._tops)
+        length = max((s.drawn.length for s in self.shown), default=0.0)
+        thin = 4.0 * length / self.drawn.frame_size()[0]  # 4 pixels
+        columns = box_columns(self.shown, self._tops, thin)
         for layer, renderer in self.drawn.layers.items():
             renderer.data_source.data = columns[layer]
 

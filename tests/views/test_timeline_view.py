@@ -155,6 +155,12 @@ def test_time_that_no_span_tells_of_is_told_above_the_lanes():
     assert title == "A  DS_SGD_D, epoch 1: 9.1 ms"
 
 
+def test_a_rectangle_of_a_few_pixels_has_no_edge_that_would_hide_it():
+    spans = [(0, "kernel", 0, 1), (0, "kernel", 1, 2), (1, "kernel", 2, 900)]
+    data = figure_of(known(spans, solve_ms=900.0)).drawn.layers["work"].data_source.data
+    assert data["edge"] == [0.0, 0.0, 1.0]
+
+
 def test_epochs_can_be_held_while_the_run_goes_on():
     long, short = make_history(epochs=5), make_history(epochs=3)
     figure = figure_of(long, short)
