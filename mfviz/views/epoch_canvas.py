@@ -32,7 +32,7 @@ from mfviz.plots.epoch import LAYERS
 from mfviz.plots.timeline import Timeline
 from mfviz.telemetry.events import OPS
 from mfviz.views.epoch_parts import COLUMNS, KEEP, SINCE
-from mfviz.views.live_parts import dress, equip, put_source, seed, tip
+from mfviz.views.live_parts import dress, equip, frame_size, put_source, seed, tip
 from mfviz.views.theme import sheet
 
 __all__ = ["EpochCanvas"]
@@ -162,11 +162,4 @@ class EpochCanvas:
 
     def frame_size(self) -> tuple[float, float]:
         """Width and height of the frame in pixels, as far as the browser has told them."""
-        size = []
-        for name, nominal in zip(("inner_width", "inner_height"), NOMINAL, strict=True):
-            try:
-                told = getattr(self.figure, name)
-            except Exception:  # bokeh raises UnsetValueError until the browser has drawn
-                told = 0
-            size.append(float(told or nominal))
-        return size[0], size[1]
+        return frame_size(self.figure, NOMINAL)

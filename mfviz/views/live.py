@@ -17,7 +17,7 @@ from bokeh.models import ColumnDataSource, Label, Range1d
 from mfviz.plots import style
 from mfviz.plots.base import Plot, Track
 from mfviz.telemetry.history import History
-from mfviz.views.live_parts import dress, refuse_echoes
+from mfviz.views.live_parts import dress, frame_size, refuse_echoes
 
 __all__ = ["LiveFigure"]
 
@@ -208,14 +208,7 @@ class LiveFigure(ABC):
 
     def _frame_size(self) -> tuple[float, float]:
         """Width and height of the frame in pixels, as far as the browser has told them."""
-        size = []
-        for name, nominal in zip(("inner_width", "inner_height"), self.nominal, strict=True):
-            try:
-                told = getattr(self.figure, name)
-            except Exception:  # bokeh raises UnsetValueError until the browser has drawn
-                told = 0
-            size.append(float(told or nominal))
-        return size[0], size[1]
+        return frame_size(self.figure, self.nominal)
 
     def _set_empty(self, empty: bool, text: str = "") -> None:
         """Hide the axes and invite, or the reverse: no empty axes."""

@@ -27,6 +27,7 @@ __all__ = [
     "dress",
     "equip",
     "copies",
+    "frame_size",
     "place_tools",
     "put_source",
     "refill",
@@ -209,3 +210,15 @@ class RunNames:
             f'<div style="position:relative;height:{height}px;'
             f'font:600 12px/18px {font};color:{ink}">{text}</div>'
         )
+
+
+def frame_size(figure: Any, nominal: tuple[float, float]) -> tuple[float, float]:
+    """Width and height of a figure's frame in pixels; ``nominal`` until the browser tells them."""
+    size = []
+    for name, otherwise in zip(("inner_width", "inner_height"), nominal, strict=True):
+        try:
+            told = getattr(figure, name)
+        except Exception:  # bokeh raises UnsetValueError until the browser has drawn
+            told = 0
+        size.append(float(told or otherwise))
+    return size[0], size[1]

@@ -28,7 +28,7 @@ from mfviz.plots.memory_steps import MemorySteps, element, memory_steps
 from mfviz.plots.scale import mib_text, nice
 from mfviz.telemetry.memory import PARTS
 from mfviz.theory.memory import MIB
-from mfviz.views.live_parts import dress, equip, put_source, refill, tip
+from mfviz.views.live_parts import dress, equip, frame_size, put_source, refill, tip
 
 __all__ = ["MemorySteps", "StepsFigure"]
 
@@ -226,14 +226,7 @@ class StepsFigure:
         refill(self.words, rows, BLANK)
 
     def _frame_size(self) -> tuple[float, float]:
-        size = []
-        for name, nominal in zip(("inner_width", "inner_height"), NOMINAL, strict=True):
-            try:
-                told = getattr(self.figure, name)
-            except Exception:  # bokeh raises UnsetValueError until the browser has drawn
-                told = 0
-            size.append(float(told or nominal))
-        return size[0], size[1]
+        return frame_size(self.figure, NOMINAL)
 
 
 def _label(**settings: Any) -> Label:
