@@ -13,7 +13,7 @@ DEV := $(VENV)/.dev-installed
 PIP := $(RUN) pip --disable-pip-version-check install -qq --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help explore test test-page test-behind test-ptx test-ptx12 browser lint format bench warm clean
+.PHONY: help dev explore test test-page test-behind test-ptx test-ptx12 browser lint format bench warm clean
 
 help:
 	@echo "make explore   serve the explorer on this machine (PORT=5006 to choose the port)"
@@ -21,6 +21,7 @@ help:
 	@echo "make test-ptx  compile every CUDA kernel for 7.5 to 12.0; no GPU needed (test-ptx12: 7.0 to 9.0)"
 	@echo "make lint      check style and types (make format to mend the style)"
 	@echo "make bench     measure the page, the solvers and the cost of watching on this machine"
+	@echo "make dev       the environment that tests and lint need; they make it by themselves, too"
 	@echo "make warm      compile the kernels once, ahead of the first run"
 	@echo "make clean     remove the environment and all caches"
 
@@ -62,6 +63,8 @@ browser: $(BASE)
 	  else false; fi; } || \
 	  echo "Without a browser the page tests are skipped: install Chromium or Chrome, or name one" \
 	       "with CHROMIUM=/path/to/it."
+
+dev: $(DEV)
 
 lint: $(DEV)
 	@$(RUN) ruff check .
