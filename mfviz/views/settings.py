@@ -89,7 +89,7 @@ def parse(parameter: param.Parameter, text: Any, name: str) -> Any:
     try:
         value = _convert(parameter, kind, text)
         parameter._validate(value)
-    except (ValueError, TypeError, OverflowError):
+    except (ValueError, TypeError, OverflowError, KeyError):
         shown = repr(text) if isinstance(text, str) and not text.strip() else str(text)
         raise ParameterError(f"{name} is {shown}; {expected(parameter)}.", name) from None
     return value
@@ -125,7 +125,7 @@ def _convert(parameter: param.Parameter, kind: str, text: Any) -> Any:
         known = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}
         return text if isinstance(text, bool) else known[str(text).lower()]
     if kind == "choice":
-        return next(choice for choice in parameter.objects if str(choice) == str(text))
+        return {str(choice): choice for choice in parameter.objects}[str(text)]
     number = float(text)
     if kind == "int":
         if number != int(number):

@@ -139,6 +139,16 @@ def test_an_address_is_clamped_with_a_notice():
     assert len(notices) == 5
 
 
+@pytest.mark.parametrize("solver", sorted(registry()))
+def test_nonsense_in_an_address_is_a_notice_whatever_the_setting(solver):
+    settings = make(solver, "")
+    names = {key[1] for key in (field.key for field in settings.fields())}
+    notices = settings.read({"solver": solver, **dict.fromkeys(names, "nonsense")})
+    assert len(notices) == len(names)
+    assert all(f"{name} is nonsense" in " ".join(notices) for name in names)
+    assert settings.arguments("A") == make(solver, "").arguments("A")
+
+
 def test_the_desk_keeps_clear_of_names_that_are_the_page_s_own():
     desk = make_desk("pace=2&x=solve_s&solver=als&rank=12")
     assert desk.notices == []
