@@ -90,10 +90,7 @@ def reasons(shown: Sequence[Shown]) -> str:
 def _verdict(s: Shown) -> str:
     """Idle time of a run in all, and what most of it was for."""
     f = s.facts
-    words = (
-        f"{s.letter} idle in all: {duration_text(f.idle_ns / 1e6)} of {len(f.lanes)} × "
-        f"{duration_text(f.solve_ns / 1e6)}"
-    )
+    words = f"{s.letter} idle in all: {_ms(f.idle_ns)} of {len(f.lanes)} × {_ms(f.solve_ns)}"
     most = max(f.waits_ns, key=lambda reason: f.waits_ns[reason], default="")
     if not most or not f.idle_ns:
         return f"{words}."
@@ -177,7 +174,7 @@ def _updates(facts: EpochFacts) -> Figure:
 
 
 def _epoch(s: Shown) -> Figure:
-    number, unit = duration_text(s.facts.solve_ns / 1e6).split(" ")
+    number, unit = _ms(s.facts.solve_ns).split(" ")
     note = f"solve time, epoch {s.facts.epoch} of {s.history.params.get('epochs', '?')}"
     if s.facts.copied_bytes:
         note += f"; one stream: {duration_text(sum(s.facts.ops_ns.values()) / 1e6)}, modelled"
@@ -196,7 +193,7 @@ def _figure(letter: str, number: str, unit: str, note: str, *, alone: bool) -> s
 def _bar(letter: str, ns: int, longest: int, kind: str, runs: int, more: str | None = None) -> str:
     width = 100 * ns / max(longest, 1)
     mark = chip(letter) if runs > 1 else ""
-    time = duration_text(ns / 1e6) if ns else NOTHING
+    time = _ms(ns) if ns else NOTHING
     extra, kind_of_row = ("", " short") if more is None else (f"<em>{escape(more)}</em>", "")
     return (
         f'<div class="bar{kind_of_row}">{mark}<i><u class="{kind}" style="width:{width:.1f}%">'
@@ -214,15 +211,18 @@ def _percent(share: float) -> str:
     return f"{100 * share:.0f}" if share >= 0.0995 or share == 0 else f"{100 * share:.1f}"
 
 
+def _ms(ns: float) -> str:
+    return duration_text(ns / 1e6)
+
+
 def _how(s: Shown, limit: float) -> str:
     f, cost = s.facts, cost_of(s.history)
-    ms = lambda ns: duration_text(ns / 1e6)  # noqa: E731
     lines = []
     if math.isfinite(f.overlap.share):
         o = f.overlap
         lines.append((
             "Overlap", "time in which something is copied and something computed ÷ the shorter of "
-            "both times", f"{ms(o.both_ns)} ÷ min({ms(o.copy_ns)} copying, {ms(o.compute_ns)} "
+            "both times", f"{_ms(o.both_ns)} ÷ min({_ms(o.copy_ns)} copying, {_ms(o.compute_ns)} "
             f"computing) = {_percent(o.share)} %; of computing alone "
             f"{_percent(o.both_ns / o.compute_ns)} %",
         ))  # fmt: skip
@@ -230,18 +230,18 @@ def _how(s: Shown, limit: float) -> str:
         t = f.together
         lines.append((
             "Lanes side by side", "time in which two lanes or more work ÷ time in which any does",
-            f"{ms(t.several_ns)} ÷ {ms(t.busy_ns)} = {_percent(t.share)} %",
+            f"{_ms(t.several_ns)} ÷ {_ms(t.busy_ns)} = {_percent(t.share)} %",
         ))  # fmt: skip
     lines.append((
         "Idle", "1 − work of all lanes ÷ (lanes × epoch); an epoch is its solve time, without "
         "evaluation and pauses",
-        f"1 − {ms(sum(f.work_ns.values()))} ÷ ({len(f.lanes)} × {ms(f.solve_ns)}) = "
+        f"1 − {_ms(sum(f.work_ns.values()))} ÷ ({len(f.lanes)} × {_ms(f.solve_ns)}) = "
         f"{_percent(f.idle_share)} %",
     ))  # fmt: skip
     if f.copied_bytes:
         lines.append((
             "Copies", "bytes of all copies ÷ time in which something is copied",
-            f"{bytes_text(f.copied_bytes)} ÷ {ms(f.copy_ns)} = "
+            f"{bytes_text(f.copied_bytes)} ÷ {_ms(f.copy_ns)} = "
             f"{number_text(f.copied_per_second / 1e9)} GB/s",
         ))  # fmt: skip
     if cost is not None and f.kernel_ns:
@@ -249,8 +249,8 @@ def _how(s: Shown, limit: float) -> str:
     if f.kernel_ns and f.ratings:
         lines.append((
             "Updates", "ratings that kernels visited ÷ time in which a kernel runs, and ÷ epoch",
-            f"{f.ratings:,} ÷ {ms(f.kernel_ns)} = {rate_text(f.per_second_in_kernels)}/s; "
-            f"÷ {ms(f.solve_ns)} = {rate_text(f.per_second)}/s",
+            f"{f.ratings:,} ÷ {_ms(f.kernel_ns)} = {rate_text(f.per_second_in_kernels)}/s; "
+            f"÷ {_ms(f.solve_ns)} = {rate_text(f.per_second)}/s",
         ))  # fmt: skip
     rows = "".join(
         f"<dt>{name}</dt><dd>{escape(formula)}<br><b>{escape(numbers)}</b></dd>"
@@ -262,7 +262,7 @@ def _how(s: Shown, limit: float) -> str:
 
 def _costs(f: EpochFacts, cost: Cost, limit: float) -> list[tuple[str, str, str]]:
     """Traffic and arithmetic by formula, and beside what memory gives."""
-    time = duration_text(f.kernel_ns / 1e6)
+    time = _ms(f.kernel_ns)
     rate = cost.bytes / f.kernel_ns
     share = ""
     if math.isfinite(limit):
