@@ -11,7 +11,6 @@ import asyncio
 import time
 from typing import Any, ClassVar
 
-import panel_material_ui as pmui
 from bokeh.server.urls import per_app_patterns
 from panel.io.server import DocHandler
 from tornado.log import access_log
@@ -35,12 +34,12 @@ class EarlyHead(DocHandler):  # type: ignore[misc]  # Panel has no types
     ----------
     heads : dict of str to str
         By theme, what the page of that theme began with when it was built the last time.
-    asked_s : float
+    served_s : float
         When something was last handed out, in seconds of the monotonic clock.
     """
 
     heads: ClassVar[dict[str, str]] = {}
-    asked_s: ClassVar[float] = 0.0
+    served_s: ClassVar[float] = 0.0
     _sent = ""
 
     async def get(self, *args: Any, **kwargs: Any) -> None:
@@ -49,7 +48,7 @@ class EarlyHead(DocHandler):  # type: ignore[misc]  # Panel has no types
         if head and self.current_user:
             self.set_header("Content-Type", "text/html")
             self.set_header("Cache-Control", "no-store")
-            super().write(head + COMPONENTS.format(pmui.Button._render_esm(server=True)))
+            super().write(head + COMPONENTS.format(_components()))
             self._sent = head
             await self.flush()
             await self._scripts()
@@ -68,7 +67,7 @@ class EarlyHead(DocHandler):  # type: ignore[misc]  # Panel has no types
         """Wait until the browser asks for no more."""
         self.application.settings["log_function"] = _note
         began = now = time.monotonic()
-        while now - max(began, self.asked_s) < ASK_S and now - began < MOST_S:
+        while now - max(began, self.served_s) < ASK_S and now - began < MOST_S:
             await asyncio.sleep(ASK_S / 5)
             now = time.monotonic()
 
@@ -77,9 +76,17 @@ class EarlyHead(DocHandler):  # type: ignore[misc]  # Panel has no types
         return "dark" if self.get_argument("theme", "") == "dark" else "light"
 
 
+def _components() -> str:
+    """Address of the code that all of Material's components share, as a page gives it."""
+    # Imported by a thread since the server began: here it would keep the server from answering.
+    import panel_material_ui as pmui
+
+    return str(pmui.Button._render_esm(server=True))
+
+
 def _note(handler: Any) -> None:
     """Called by the server whenever a request is over, in place of its own log."""
-    EarlyHead.asked_s = time.monotonic()
+    EarlyHead.served_s = time.monotonic()
     if handler.get_status() >= 400:
         access_log.warning("%d %s", handler.get_status(), handler.request.uri)
 

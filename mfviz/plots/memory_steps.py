@@ -55,9 +55,14 @@ class MemorySteps:
     model_bytes: float = 0.0
 
     @property
+    def held(self) -> Floats:
+        """Bytes of all parts together from each time on, (k,) float64."""
+        return np.sum([np.zeros_like(self.t_s), *self.levels.values()], axis=0, dtype=np.float64)
+
+    @property
     def peak_bytes(self) -> float:
         """Most bytes held at once."""
-        return float(sum(self.levels.values()).max()) if self.levels else 0.0  # type: ignore[union-attr]
+        return float(self.held.max(initial=0.0))
 
     @property
     def end_s(self) -> float:

@@ -209,7 +209,7 @@ class StepsFigure:
         rows: list[tuple[Any, ...]] = []
         levels, t_s = self.steps.levels, self.steps.t_s
         if levels:
-            at = int(sum(levels.values()).argmax())  # type: ignore[union-attr]
+            at = int(self.steps.held.argmax())
             over = [k for k in range(at, len(t_s)) if any(v[k] < v[at] for v in levels.values())]
             left, right = float(t_s[at]), float(t_s[over[0] if over else -1])
             room, below = wide * (right - left) / end, 0.0

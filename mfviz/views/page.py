@@ -244,9 +244,8 @@ def build(host: Host, defaults: Mapping[str, Any] | None = None) -> Any:
     )  # fmt: skip
 
     with edit_readonly(page):
-        page.busy = (
-            False  # nothing shows it, and to tell it Panel walks the whole page at each click
-        )
+        # Nothing shows it, and to tell it Panel would walk the whole page at each click.
+        page.busy = False
 
     def toggle_theme() -> None:
         with host.hold():
@@ -270,12 +269,11 @@ def serve() -> Any:
     pn.extension(notifications=False)
     sys.setswitchinterval(SWITCH_S)
     host = here()
-    if isinstance(host, ServerHost):
-        # Some 350,000 objects stay as long as the server does. To look for garbage among them
-        # takes a fifth of a second, which some page would wait for.
-        readiness().afterwards = gc.freeze
-    page = build(host)
     if not isinstance(host, ServerHost):
-        return page
+        return build(host)
+    # Some 350,000 objects stay as long as the server does. To look for garbage among them takes a
+    # fifth of a second, which some page would wait for.
+    readiness().afterwards = gc.freeze
+    page = build(host)
     host.doc.theme = Theme(json={"attrs": {name: {} for name in DRESSED}})  # read by the template
     return page.servable()

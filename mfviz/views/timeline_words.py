@@ -177,7 +177,7 @@ def _epoch(s: Shown) -> Figure:
     number, unit = _ms(s.facts.solve_ns).split(" ")
     note = f"solve time, epoch {s.facts.epoch} of {s.history.params.get('epochs', '?')}"
     if s.facts.copied_bytes:
-        note += f"; one stream: {duration_text(sum(s.facts.ops_ns.values()) / 1e6)}, modelled"
+        note += f"; one stream: {_ms(sum(s.facts.ops_ns.values()))}, modelled"
     return number, unit, note
 
 
