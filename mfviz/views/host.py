@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 JOIN_S = 60  # how long a browser may take to join the session that was built for it
+LOAD_S = 20  # how long it may set the page up before the server goes on without its word
 Callback = Callable[[], None]
 log = logging.getLogger(__name__)
 
@@ -160,7 +161,9 @@ class ServerHost(Host):
         self._kept: Any = None
         self.doc.add_next_tick_callback(self._keep)
         self.doc.add_timeout_callback(self._let_go, JOIN_S * 1000)
-        pn.state.onload(self._let_go)
+        self._loaded = False
+        self.doc.add_timeout_callback(self._insist, LOAD_S * 1000)
+        pn.state.onload(self._on_loaded)
 
     def every(self, seconds: float, callback: Callback) -> Ticker:
         """See :meth:`Host.every`."""
@@ -220,6 +223,27 @@ class ServerHost(Host):
         if session is not None and session.connection_count == 0:
             self._kept = session
             session.block_expiration()
+
+    def _on_loaded(self) -> None:
+        self._loaded = True
+        self._let_go()
+
+    def _insist(self) -> None:
+        """Take the page for set up: a browser that has joined sometimes never says so.
+
+        BokehJS tells of it when the last part of the page is idle, and can miss that moment where
+        a part is replaced meanwhile. Everything else on the page would wait for ever.
+        """
+        from bokeh.events import DocumentReady
+
+        session = getattr(self.doc.session_context, "session", None)
+        if self._loaded or session is None:
+            return
+        if session.connection_count == 0:
+            self.doc.add_timeout_callback(self._insist, LOAD_S * 1000)
+            return
+        log.warning("no word from the browser that the page is set up; going on without it")
+        self.doc.callbacks.trigger_event(DocumentReady())
 
     def _let_go(self) -> None:
         session, self._kept = self._kept, None
