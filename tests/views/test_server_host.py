@@ -1,99 +1,74 @@
-"""The host of a served page, where the browser's word that all is set up never comes."""
+"""The host of a served page: what other threads ask for is never lost."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
+import asyncio
+import threading
 from types import SimpleNamespace
-from typing import Any
 
-import panel as pn
-import pytest
 from bokeh.document import Document
-from bokeh.events import DocumentReady
+from bokeh.document.events import DocumentChangedEvent, SessionCallbackAdded
+from bokeh.server.callbacks import NextTickCallback
 from panel.io.state import set_curdoc
 
-from mfviz.views.host import LOAD_S, ServerHost
+from mfviz.views.host import ServerHost
 
 
-@pytest.fixture
-def served() -> Iterator[tuple[ServerHost, Any]]:
-    """A host whose document is served to a session that counts its connections."""
+def served() -> ServerHost:
+    """A host of a document that has a session; call it on a running loop."""
     doc = Document()
-    session = SimpleNamespace(
-        connection_count=0, block_expiration=lambda: None, unblock_expiration=lambda: None
-    )
     request = SimpleNamespace(arguments={}, protocol="http", host="127.0.0.1", uri="/explorer")
-    context = SimpleNamespace(session=session, request=request, _document=doc)
+    context = SimpleNamespace(session=None, request=request, _document=doc)
     doc._session_context = lambda: context
     with set_curdoc(doc):
-        pn.state.onload(lambda: None)  # Panel's own parts ask for it, too
-        doc.on_event("document_ready", lambda event: pn.state._schedule_on_load(doc, event))
-        yield ServerHost(), session
-    doc.clear()
+        return ServerHost()
 
 
-def due(host: ServerHost, seconds: float) -> list[Any]:
-    """Call back what waits for ``seconds``, as the server's loop would."""
-    waiting = [
-        held
-        for held in host.doc.session_callbacks
-        if getattr(held, "timeout", 0) == seconds * 1000
-    ]
-    for held in waiting:
-        host.doc.remove_timeout_callback(held)
-        held.callback()
-    return waiting
+def told(host: ServerHost) -> list[NextTickCallback]:
+    """The session's view: it calls back only what it was told of."""
+    heard: list[NextTickCallback] = []
+
+    def hear(event: DocumentChangedEvent) -> None:
+        if isinstance(event, SessionCallbackAdded):
+            heard.append(event.callback)
+
+    host.doc.callbacks.on_change(hear)
+    return heard
 
 
-def called(host: ServerHost) -> list[str]:
-    """What ``on_load`` calls, filled once the loop has gone round."""
-    calls: list[str] = []
-    host.on_load(lambda: calls.append("loaded"))
-    return calls
+def from_a_thread(act) -> None:
+    thread = threading.Thread(target=act)
+    thread.start()
+    thread.join()
 
 
-def round_the_loop(host: ServerHost) -> None:
-    for held in list(host.doc.session_callbacks):
-        if type(held).__name__ == "NextTickCallback":
-            host.doc.remove_next_tick_callback(held)
-            held.callback()
+def test_what_a_thread_asks_for_while_the_document_is_held_is_called() -> None:
+    async def page() -> None:
+        host, calls = served(), []
+        heard = told(host)
+        callbacks = host.doc.callbacks
+        # as Panel does when it sets style sheets: hold, and put back what was held before
+        before = list(callbacks._held_events)
+        host.doc.hold()
+        from_a_thread(lambda: host.later(lambda: calls.append("loaded")))
+        callbacks._held_events = before
+        host.doc.unhold()
+        await asyncio.sleep(0.01)
+        for callback in heard:
+            callback.callback()
+        assert calls == ["loaded"]
+
+    asyncio.run(page())
 
 
-def test_a_browser_that_never_tells_is_not_waited_for_for_ever(
-    served: tuple[ServerHost, Any], caplog: pytest.LogCaptureFixture
-) -> None:
-    host, session = served
-    calls = called(host)
-    session.connection_count = 1
-    with caplog.at_level(logging.WARNING):
-        assert due(host, LOAD_S)
-    round_the_loop(host)
-    assert calls == ["loaded"]
-    assert "no word from the browser" in caplog.text
+def test_nothing_is_added_to_a_page_that_is_gone() -> None:
+    async def page() -> None:
+        host = served()
+        heard = told(host)
+        from_a_thread(lambda: host.later(lambda: None))
+        host._destroyed(None)
+        from_a_thread(lambda: host.later(lambda: None))
+        await asyncio.sleep(0.01)
+        assert heard == []
 
-
-def test_a_browser_that_has_not_joined_yet_is_waited_for(served: tuple[ServerHost, Any]) -> None:
-    host, session = served
-    calls = called(host)
-    assert due(host, LOAD_S)
-    round_the_loop(host)
-    assert calls == []
-    session.connection_count = 1
-    assert due(host, LOAD_S)
-    round_the_loop(host)
-    assert calls == ["loaded"]
-
-
-def test_nothing_is_done_twice_where_the_browser_told(
-    served: tuple[ServerHost, Any], caplog: pytest.LogCaptureFixture
-) -> None:
-    host, session = served
-    calls = called(host)
-    session.connection_count = 1
-    host.doc.callbacks.trigger_event(DocumentReady())
-    with caplog.at_level(logging.WARNING):
-        assert due(host, LOAD_S)
-    round_the_loop(host)
-    assert calls == ["loaded"]
-    assert not caplog.text
+    asyncio.run(page())
