@@ -205,6 +205,11 @@ class Result:
         Returns
         -------
         Path
+
+        Raises
+        ------
+        RunFileError
+            If no file can be put there.
         """
         with tempfile.TemporaryDirectory(prefix="mfviz-save-") as scratch:
             folder = Path(scratch)

@@ -26,7 +26,16 @@ from mfviz.telemetry.events import Event, Noticed, RunEnded, decode, encode
 from mfviz.telemetry.history import History
 from mfviz.telemetry.log import EVENTS_FILE, EventLog
 
-__all__ = ["RecordedRun", "copy_log", "new_folder", "open_run", "pack", "prune", "runs_dir"]
+__all__ = [
+    "RecordedRun",
+    "check_target",
+    "copy_log",
+    "new_folder",
+    "open_run",
+    "pack",
+    "prune",
+    "runs_dir",
+]
 
 KEEP = 50  # run folders that stay
 LIMIT_BYTES = 1 << 30  # most that is read of a file's events or of one of its arrays
@@ -83,6 +92,31 @@ def copy_log(log: EventLog, folder: Path) -> None:
             file.writelines(encode(event) + "\n" for event in events)
 
 
+def check_target(target: Path) -> None:
+    """Refuse a place where no ``.mfviz`` file can be put.
+
+    Parameters
+    ----------
+    target : Path
+        The file to be written. What is there is replaced, so it must be an ordinary file: a device
+        or a pipe would be gone afterwards.
+
+    Raises
+    ------
+    RunFileError
+        If it is something else than a file, or its folder is missing or cannot be written to.
+    """
+    parent = target.absolute().parent
+    if target.is_dir():
+        raise RunFileError(f"{target} is a folder; name a file, as in run.mfviz.")
+    if target.exists() and not target.is_file():
+        raise RunFileError(f"{target} is a device or a pipe; name a file, as in run.mfviz.")
+    if not parent.is_dir():
+        raise RunFileError(f"{target}: the folder {parent} does not exist; make it.")
+    if not os.access(parent, os.W_OK):
+        raise RunFileError(f"{target}: the folder {parent} cannot be written to.")
+
+
 def pack(folder: Path, target: Path, *, arrays: bool = True) -> Path:
     """Put a run folder into one ``.mfviz`` file, which appears only when it is complete.
 
@@ -101,8 +135,9 @@ def pack(folder: Path, target: Path, *, arrays: bool = True) -> Path:
     Raises
     ------
     RunFileError
-        If the folder holds no run.
+        If the folder holds no run, or no file can be put there (see :func:`check_target`).
     """
+    check_target(target)
     if not (folder / EVENTS_FILE).is_file():
         raise RunFileError(f"{folder} holds no run: {EVENTS_FILE} is missing.")
     files = [folder / EVENTS_FILE]

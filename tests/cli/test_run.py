@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -120,6 +121,24 @@ def test_trace_replay_and_perfetto_tell_the_same_run(
     events = json.loads(out.read_text())["traceEvents"]
     assert {event["ph"] for event in events} >= {"X", "M", "C"}
     assert not list(tmp_path.glob("*.part*"))
+
+
+def test_a_trace_that_cannot_be_written_loses_nothing(
+    mfviz: Any, ratings_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mfviz.experiments import store
+
+    def full(*places: object, **more: object) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(store, "pack", full)
+    said = mfviz(*quick(ratings_file, "--trace", tmp_path / "run.mfviz", "--json"))
+    assert said.code == 1
+    assert said.json["status"] == "done"
+    assert said.err.count("\n") == 1
+    assert "No space left" in said.err
+    folder = said.err.partition("kept in ")[2].partition(",")[0]
+    assert mfviz("replay", folder, "--json").json == said.json
 
 
 def test_pace_is_waited_outside_solve_time(mfviz: Any, ratings_file: Path) -> None:

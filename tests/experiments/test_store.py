@@ -169,6 +169,19 @@ def test_a_failed_pack_leaves_the_old_file(folder: Path, tmp_path: Path) -> None
     assert not target.with_name("a.mfviz.part").exists()
 
 
+def test_only_an_ordinary_file_is_replaced(folder: Path, tmp_path: Path) -> None:
+    """Packing onto /dev/null as root would replace it for every other process."""
+    device = tmp_path / "pipe"
+    os.mkfifo(device)
+    with pytest.raises(RunFileError, match="is a device or a pipe"):
+        pack(folder, device)
+    assert device.is_fifo()
+    with pytest.raises(RunFileError, match="is a folder"):
+        pack(folder, tmp_path)
+    with pytest.raises(RunFileError, match="does not exist; make it"):
+        pack(folder, tmp_path / "nowhere" / "a.mfviz")
+
+
 def test_a_home_that_cannot_be_written_is_no_reason_not_to_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
