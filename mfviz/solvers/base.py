@@ -316,9 +316,9 @@ def expected(parameter: param.Parameter) -> str:
     kind = "a whole number" if isinstance(parameter, param.Integer) else "a number"
     low, high = getattr(parameter, "bounds", None) or (None, None)
     if low is not None and low == high:
-        return f"it must be {low:g}"
+        return f"it must be {low:.10g}"
     if low is not None and high is not None:
-        return f"it must be {kind} from {low:g} to {high:g}"
+        return f"it must be {kind} from {low:.10g} to {high:.10g}"
     return f"it must be {kind}"
 
 
