@@ -129,7 +129,7 @@ def get(name: str, yes: bool) -> None:
     from mfviz.data.places import locate
 
     found = entry(name)
-    files = locate(name)
+    files = locate(name, named=True)
     if files:
         click.echo(f"{name} is here already: {files[0].parent}")
         return
