@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import time
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,7 @@ __all__ = [
 KEEP = 50  # run folders that stay
 LIMIT_BYTES = 1 << 30  # most that is read of a file's events or of one of its arrays
 FOLDER_NAME = re.compile(r"\d{8}-\d{6}-[\w-]+")
+DAMAGED = (zlib.error, zipfile.BadZipFile, EOFError, OSError)  # what reading a part may raise
 ARRAY_NAME = re.compile(r"\w+")
 TORN = "The last line of the run's file was incomplete and is left out; the rest is intact."
 BROKEN_OFF = "The record breaks off here: the process ended before the run did."
@@ -186,11 +188,11 @@ class RecordedRun:
         """
         if not ARRAY_NAME.fullmatch(name):
             raise RunFileError(f"{name!r} is no name of an array; use letters and digits.")
-        with _open(self.path, f"arrays/{name}.npy") as file:
-            data = file.read(LIMIT_BYTES)
         try:
+            with _open(self.path, f"arrays/{name}.npy") as file:
+                data = file.read(LIMIT_BYTES)
             return np.asarray(np.load(io.BytesIO(data), allow_pickle=False))
-        except (ValueError, EOFError) as error:
+        except (ValueError, *DAMAGED) as error:
             raise RunFileError(f"{self.path}: the array {name} is damaged ({error}).") from None
 
 
@@ -211,8 +213,11 @@ def open_run(path: str | Path) -> RecordedRun:
         If it does not exist, is no run, or is damaged before its last line.
     """
     path = Path(path)
-    with _open(path, EVENTS_FILE) as file:
-        events, torn = _parse(path, file)
+    try:
+        with _open(path, EVENTS_FILE) as file:
+            events, torn = _parse(path, file)
+    except DAMAGED as error:
+        raise RunFileError(f"{path} is damaged ({error}); use another copy.") from None
     if not events:
         raise RunFileError(f"{path} holds no event; it is no run or was cut off at once.")
     if torn:
