@@ -73,6 +73,7 @@ def _param(name: str, parameter: param.Parameter) -> dict[str, Any]:
         "name": name,
         "default": parameter.default,
         "bounds": list(bounds) if bounds else None,
+        "inclusive": list(parameter.inclusive_bounds) if bounds else None,
         "doc": parameter.doc,
     }
     if hasattr(parameter, "objects"):
@@ -94,7 +95,8 @@ def _range(described: dict[str, Any]) -> str:
     low, high = described["bounds"] or (None, None)
     if low is None and high is None:
         return ""
-    return f"{'' if low is None else _value(low)}..{'' if high is None else _value(high)}"
+    above = "" if described["inclusive"][0] else ">"
+    return f"{above}{'' if low is None else _value(low)}..{'' if high is None else _value(high)}"
 
 
 @click.command()

@@ -29,6 +29,8 @@ def test_solvers_tells_all_that_is_declared(mfviz: Any) -> None:
         }  # fmt: skip
         assert [p["name"] for p in item["params"]] == list(cls.hyper_parameters())
         assert all(set(p) >= {"name", "default", "bounds", "doc"} for p in item["params"])
+        decay = next((p for p in item["params"] if p["name"] == "decay"), None)
+        assert decay is None or decay["inclusive"] == [False, True]
         assert item["available"]["cpu"] is True
         assert item["available"]["cuda"] is True or "cuda" in item["available"]["cuda"]
         assert item["determinism"]

@@ -168,6 +168,8 @@ def test_a_diverged_run_is_an_outcome_not_an_error(mfviz: Any, ratings_file: Pat
         (["--set", "lam=-1"], "lam is -1"),
         (["--set", "lam=abc"], "lam is abc"),
         (["--set", "lam=nan"], "lam is nan"),
+        (["--set", "init_scale=0"], "above 0 and up to 10"),
+        (["--seed", 2**31], "from 0 to 2147483647"),
         (["--set", "nope=1"], "no setting 'nope'"),
         (["--set", "lam"], "NAME=VALUE"),
         (["--holdout", 1.5], "holdout is 1.5"),
