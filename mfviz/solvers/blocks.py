@@ -1,4 +1,4 @@
-"""The ratings of a problem as a grid of blocks, laid out by the crew: for dsgd and fpsgd.
+"""The ratings of a problem as a grid of blocks, laid out by the crew.
 
 The grid is that of :func:`mfviz.data.layout.grid`, which says what a block is; this is its fast
 way into packed records, without the table of where each rating came from.
@@ -30,37 +30,39 @@ def lay_out_blocks(
     shuffle: bool = True,
     by: str = "",
     scale: float = 1.0,
+    columns: int = 0,
 ) -> tuple[Records, Int64]:
-    """Copy the training ratings into records, block by block of a d × d grid.
+    """Copy the training ratings into records, block by block of a grid.
 
     Parameters
     ----------
     problem : Problem
     context : Context
-        Its crew does the work and its ledger gives the arrays.
-    d : int
+    d, columns : int
+        Row blocks and column blocks c; 0 columns: d.
     rng : numpy.random.Generator
         Deals users, then items, to blocks.
     shuffle : bool
         Whether they are dealt at random.
     by : str
-        Order inside each block: "" as in the source, "row" user by user, "col" item by item; in
-        the last case the field ``u`` of a record is its item, and ``i`` its user.
+        Order inside each block: "" as in the source, "row" user by user, "col" item by item; then
+        the field ``u`` of a record is its item, and ``i`` its user.
     scale : float
-        Values are divided by it.
+        Divides the values.
 
     Returns
     -------
-    (nnz,) TRIPLE and (d * d + 1,) int64
-        Block ``row * d + col`` owns records ``offsets[block] : offsets[block + 1]``.
+    (nnz,) TRIPLE and (d * c + 1,) int64
+        Block ``row * c + col`` owns records ``offsets[block] : offsets[block + 1]``.
     """
     train, crew, T = problem.train, context.crew, context.crew.workers
+    c = columns or d
     records: Records = context.ledger.empty("ratings", train.nnz, TRIPLE, part="ratings by user")
-    offsets = context.ledger.empty("block offsets", d * d + 1, np.int64)
-    rows = deal(problem.n_users, d, rng if shuffle else None) * np.int32(d)
-    cols = deal(problem.n_items, d, rng if shuffle else None)
+    offsets = context.ledger.empty("block offsets", d * c + 1, np.int64)
+    dealer = rng if shuffle else None
+    rows, cols = deal(problem.n_users, d, dealer) * np.int32(c), deal(problem.n_items, c, dealer)
     parts = [train.nnz * w // T for w in range(T + 1)]
-    starts = np.zeros((T, d * d), dtype=np.int64)
+    starts = np.zeros((T, d * c), dtype=np.int64)
 
     def count(w: int) -> None:
         count_blocks(train.u, train.i, rows, cols, parts[w], parts[w + 1], starts[w])
@@ -72,8 +74,7 @@ def lay_out_blocks(
         )  # fmt: skip
 
     crew.run(count)
-    offsets[0] = 0
-    np.cumsum(starts.sum(axis=0), out=offsets[1:])
+    offsets[:] = np.append(0, np.cumsum(starts.sum(axis=0)))
     starts[:] = offsets[:-1] + np.cumsum(starts, axis=0) - starts
     crew.run(place)
     if by:

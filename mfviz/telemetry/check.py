@@ -207,6 +207,40 @@ def _hogwild(events: Sequence[Event], spans: Sequence[Span]) -> Iterator[str]:
         yield f"{len(waits)} wait(s), the first of {waits[0].lane} in epoch {waits[0].epoch}"
 
 
+def _cumf_sgd(events: Sequence[Event], spans: Sequence[Span]) -> Iterable[str]:
+    """What is promised depends on the scheduler."""
+    started = events[0]
+    waves = isinstance(started, RunStarted) and started.params.get("scheduler") == "wavefront"
+    return (_wavefront if waves else _chunks)(events, spans)
+
+
+def _wavefront(events: Sequence[Event], spans: Sequence[Span]) -> Iterator[str]:
+    """Blocks that are held at once, by the clock or by the order of locks, share nothing."""
+    yield from _disjoint(spans)
+    epochs: dict[int, list[BlockTaken]] = defaultdict(list)
+    for event in events:
+        if isinstance(event, BlockTaken):
+            epochs[event.epoch].append(event)
+    visited: Counter[int] = Counter()
+    for span in spans:
+        visited[span.epoch] += span.ratings
+    for epoch, taken in epochs.items():
+        if len({(event.row, event.col) for event in taken}) < len(taken):
+            yield f"epoch {epoch}: a block is taken twice"
+        if not _some_are_missing(events) and visited[epoch] != sum(e.ratings for e in taken):
+            yield f"epoch {epoch}: the blocks that were taken are not those that were worked on"
+        for what in ("row", "col"):
+            held: dict[int, int] = {}
+            for event in sorted(taken, key=lambda event: event.wave):
+                own = getattr(event, what)
+                if event.wave < held.get(own, 0):
+                    yield (
+                        f"epoch {epoch}: block {event.row},{event.col} is taken while another "
+                        f"of its {what} is held"
+                    )
+                held[own] = max(held.get(own, 0), event.until)
+
+
 def _chunks(events: Sequence[Event], spans: Sequence[Span]) -> Iterator[str]:
     """Nobody waits within an epoch, whose visits are whole chunks."""
     if not any(span.clock == "cuda-events" for span in spans):
@@ -267,7 +301,7 @@ PROMISES: dict[str, Callable[[Sequence[Event], Sequence[Span]], Iterable[str]]] 
     "ccdpp": _featurewise,
     "cumf_als": _alternating,
     "cumf_ccd": _featurewise,
-    "cumf_sgd": _chunks,
+    "cumf_sgd": _cumf_sgd,
     "ds_sgd_c": _dual_streams,
     "ds_sgd_d": _dual_streams,
     "dsgd": _dsgd,

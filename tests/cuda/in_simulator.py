@@ -39,11 +39,21 @@ CASES: dict[str, dict[str, Any]] = {  # settings beside those that all have
     "cumf_ccd of one feature": {"key": "cumf_ccd", "rank": 1, "each": 1, "inner": 2},
     "cumf_sgd": {"warps": 1, "workers": 1},
     "cumf_sgd of three": {"key": "cumf_sgd", "warps": 3, "workers": 1, "rank": 20},
+    "cumf_sgd in a wavefront": {
+        "key": "cumf_sgd", "scheduler": "wavefront", "warps": 1, "workers": 1, "columns": 3,
+    },
+    "cumf_sgd in a wavefront of three": {
+        "key": "cumf_sgd", "scheduler": "wavefront", "warps": 3, "workers": 3, "rank": 20,
+        "columns": 4,
+    },
     "gpusgd": {"grid": 3, "threads_a_block": 4, "rank": 17},
     "fampsgd": {"order": "1/4", "kappa": 0.4, "biases": True},
     "ds_sgd_d asynchronous": {"key": "ds_sgd_d", "batch": 41, "rank": 3},
 }  # fmt: skip
-APART = {"cumf_sgd of three"}  # rows of one rating each: the order of visits does not matter
+APART = {
+    "cumf_sgd of three",
+    "cumf_sgd in a wavefront of three",
+}  # rows of one rating each: the order of visits does not matter
 IN_TURN = {"ds_sgd_d asynchronous"}  # the simulator does at once what it is told
 BRISK = {"rank": 5, "epochs": 2, "workers": 2, "lr": 0.08, "init_scale": 0.3}
 
