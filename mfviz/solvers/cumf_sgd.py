@@ -14,6 +14,8 @@ from mfviz.solvers.base import Card, Checkpoint, Context, Factors, Solver
 from mfviz.solvers.fpsgd import deviation
 from mfviz.solvers.halves import half_parts
 from mfviz.solvers.init import INITS, make_factors, memory_parts
+from mfviz.solvers.partition_engines import PartsOnDevice, PartsOnHost
+from mfviz.solvers.partitions import STREAMS, partition_parts
 from mfviz.solvers.racing_chunks import CHUNK, ChunksOnDevice, ChunksOnHost, chunk_parts
 from mfviz.solvers.schedules import Schedule
 from mfviz.solvers.stochastic import NAMES, weighted_norms
@@ -68,8 +70,15 @@ class CuMFSGD(Solver):
     there is no barrier within an epoch; the paper has it, but not the authors' code, so that its
     details are a reconstruction.
 
+    What is larger than the device is streamed (``user_parts`` u, ``item_parts`` v): *deal users to
+    u parts and items to v; for each of the u v blocks, in a random order: copy its ratings, and the
+    parts of P and Q that are not there, while the block before it is visited; race on it; copy the
+    part that has to make room home.* The result is that of one block after the other. On the CPU
+    threads do the same, with copies from memory to memory.
+
     Memory: 12 N for the ratings, 2 f (m + n) for the factors; 8 bytes a chunk for the places, or
-    28 W C for blocks, orders and their record on a GPU (40 W C on the CPU).
+    28 W C for blocks, orders and their record on a GPU (40 W C on the CPU). Streamed, a device
+    holds 24 N / (u v) + 4 f (m / u + n / v) and the places.
 
     Reproducibility: exact with one worker; statistical otherwise, as who comes first decides.
     """
@@ -90,8 +99,10 @@ class CuMFSGD(Solver):
         parallel="Chunks of 128 ratings, or blocks: on a GPU a warp has one, on the CPU a thread.",
         synchronises="At the end of an epoch; a wavefront's worker waits for its next column.",
         conflicts="Racing workers may lose updates; those of a wavefront never meet.",
-        cost="8 f flops a rating and 12 + 8 f bytes: halves move half of what floats do.",
-        memory="12 N + 2 f (m + n) bytes, and 4 f (m + n) on the host to look at the model.",
+        cost="8 f flops a rating and 12 + 8 f bytes: halves move half of what floats do. Streamed, "
+        "12 N and some parts of P and Q come over the bus.",
+        memory="12 N + 2 f (m + n) bytes, streamed 24 N / (u v) + 4 f (m / u + n / v); 4 f (m + n) "
+        "on the host to look at the model.",
         kernel="kernels.cuda.chunks and .wavefront, eight halves a load; on the CPU "
         "kernels.chunks and .wavefront.",
         accuracy="It has no biases (the model is p·q alone) and spends features on them, and a "
@@ -125,16 +136,61 @@ class CuMFSGD(Solver):
     columns = param.Integer(
         0, bounds=(0, 4096), doc="Columns of a wavefront (0: twice as many as workers)."
     )
+    user_parts = param.Integer(
+        1,
+        bounds=(1, 64),
+        doc="Parts of users, u: with u × v over 1 the ratings are streamed to the device, block "
+        "by block, and so are parts of P and Q.",
+    )
+    item_parts = param.Integer(1, bounds=(1, 64), doc="Parts of items, v.")
+    pinned = param.Boolean(
+        True,
+        doc="On a GPU, stream from pinned memory; off shows why overlap needs it. The CPU has no "
+        "such memory.",
+    )
     init = param.Selector(
         default="uniform", objects=list(INITS), doc="Initial factors; cuMF_SGD draws U[0,1)/√f."
     )
     init_scale = param.Number(1.0, bounds=(0.0, 10.0), doc="Factor of the initial values.")
 
+    @property
+    def streamed(self) -> bool:
+        """Whether ratings come block by block."""
+        return bool(self.user_parts * self.item_parts > 1)
+
+    @property
+    def threads(self) -> int:
+        """Those that compute, and two that copy where ratings are streamed."""
+        return int(self.workers) + 2 * self.streamed
+
     def supports(self, problem: Problem, backend: str = "cpu") -> str | None:
         """Return None, or why not; on a device a row has to fit the registers of a warp."""
+        if self.streamed and self.scheduler == "wavefront":
+            return (
+                "A wavefront needs all ratings at once: set user_parts and item_parts to 1, or "
+                "take scheduler=batch_hogwild."
+            )
+        if self.user_parts > problem.n_users or self.item_parts > problem.n_items:
+            return (
+                f"{problem.n_users} users and {problem.n_items} items cannot be cut into "
+                f"{self.user_parts} x {self.item_parts} parts: take fewer."
+            )
         if backend == "cuda" and self.rank > WIDEST:
             return f"{self.title} keeps rows in registers on CUDA: take a rank of up to {WIDEST}."
         return super().supports(problem, backend)
+
+    def cure(self, n_users: int, n_items: int, nnz: int, free: int) -> str:
+        """Say into how many parts to cut what does not fit."""
+        for parts in range(2, min(n_users, n_items, 64) + 1):
+            cut = {"scheduler": "batch_hogwild", "user_parts": parts, "item_parts": parts}
+            other = type(self)(**{**self.settings(), **cut})
+            if other.memory(n_users, n_items, nnz, "cuda").bytes_on_devices <= free:
+                first = "" if self.scheduler == "batch_hogwild" else "scheduler=batch_hogwild, "
+                return (
+                    f"Set {first}user_parts={parts} and item_parts={parts}: ratings and factors "
+                    "are then streamed."
+                )
+        return super().cure(n_users, n_items, nnz, free)
 
     @property
     def kernel_rank(self) -> int:
@@ -154,18 +210,23 @@ class CuMFSGD(Solver):
         return "exact" if alone else "statistical"
 
     def lanes(self, backend: str = "cpu") -> tuple[str, ...]:
-        """One stream on a device; the workers on the CPU."""
+        """The workers on the CPU, one stream on a device; three streams where ratings come."""
+        if self.streamed:
+            return tuple(f"{name} (CPU)" if backend == "cpu" else name for name in STREAMS)
         return super().lanes(backend) if backend == "cpu" else ("stream 0",)
 
     def memory(self, n_users: int, n_items: int, nnz: int, backend: str = "cpu") -> MemoryModel:
         """Ratings, factors in halves and in floats, and what the scheduler needs."""
         where = "host" if backend == "cpu" else "device"
+        model = memory_parts(n_users, n_items, self.rank)
+        if self.streamed:
+            return MemoryModel((*model, *partition_parts(self, n_users, n_items, nnz, backend)))
         if self.scheduler == "wavefront":
             more = wave_parts(self, n_users, n_items, nnz, backend)
         else:
             more = chunk_parts(self.racing(n_users, n_items, backend), nnz, backend)
         parts = [
-            *memory_parts(n_users, n_items, self.rank),
+            *model,
             MemoryPart(RATINGS, "ratings by user", where, "12 N", 12 * nnz),
             *half_parts(n_users, n_items, self.rank, backend),
             *more,
@@ -184,7 +245,7 @@ class CuMFSGD(Solver):
         scale = deviation(problem, context)
         factors = make_factors(self, problem, context, init_rng, scale=scale)
         schedule = Schedule("inverse", beta=self.beta)
-        kinds = ENGINES[str(self.scheduler)]
+        kinds = ENGINES["streamed" if self.streamed else str(self.scheduler)]
         kind = kinds[0] if context.device is None else kinds[1]
         engine: Engine = kind(self, problem, context, factors, layout_rng)
         yield Checkpoint("epoch", 0, 0)
@@ -201,4 +262,5 @@ class CuMFSGD(Solver):
 ENGINES: dict[str, tuple[Callable[..., Engine], Callable[..., Engine]]] = {
     "batch_hogwild": (ChunksOnHost, ChunksOnDevice),
     "wavefront": (WaveOnHost, WaveOnDevice),
+    "streamed": (PartsOnHost, PartsOnDevice),
 }  # on the CPU and on a device

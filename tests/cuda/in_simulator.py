@@ -46,6 +46,9 @@ CASES: dict[str, dict[str, Any]] = {  # settings beside those that all have
         "key": "cumf_sgd", "scheduler": "wavefront", "warps": 3, "workers": 3, "rank": 20,
         "columns": 4,
     },
+    "cumf_sgd in parts": {
+        "key": "cumf_sgd", "warps": 1, "workers": 1, "user_parts": 2, "item_parts": 3,
+    },
     "gpusgd": {"grid": 3, "threads_a_block": 4, "rank": 17},
     "fampsgd": {"order": "1/4", "kappa": 0.4, "biases": True},
     "ds_sgd_d asynchronous": {"key": "ds_sgd_d", "batch": 41, "rank": 3},
