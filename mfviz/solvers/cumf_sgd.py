@@ -70,10 +70,10 @@ class CuMFSGD(Solver):
     there is no barrier within an epoch; the paper has it, but not the authors' code, so that its
     details are a reconstruction.
 
-    What is larger than the device is streamed (``user_parts`` u, ``item_parts`` v): *deal users to
-    u parts and items to v; for each of the u v blocks, in a random order: copy its ratings, and the
-    parts of P and Q that are not there, while the block before it is visited; race on it; copy the
-    part that has to make room home.* The result is that of one block after the other. On the CPU
+    What is larger than the device is streamed (``user_parts`` u, ``item_parts`` v): *deal users
+    to u parts and items to v; for each of the u v blocks, in a random order: copy its ratings, and
+    the parts of P and Q that are not there, while the block before it is visited; race on it; copy
+    the part that has to make room home.* The result is that of one block after the other. On the CPU
     threads do the same, with copies from memory to memory.
 
     Memory: 12 N for the ratings, 2 f (m + n) for the factors; 8 bytes a chunk for the places, or
@@ -99,10 +99,10 @@ class CuMFSGD(Solver):
         parallel="Chunks of 128 ratings, or blocks: on a GPU a warp has one, on the CPU a thread.",
         synchronises="At the end of an epoch; a wavefront's worker waits for its next column.",
         conflicts="Racing workers may lose updates; those of a wavefront never meet.",
-        cost="8 f flops a rating and 12 + 8 f bytes: halves move half of what floats do. Streamed, "
-        "12 N and some parts of P and Q come over the bus.",
-        memory="12 N + 2 f (m + n) bytes, streamed 24 N / (u v) + 4 f (m / u + n / v); 4 f (m + n) "
-        "on the host to look at the model.",
+        cost="8 f flops a rating and 12 + 8 f bytes: halves move half of what floats do. "
+        "Streamed, 12 N and some parts of P and Q come over the bus.",
+        memory="12 N + 2 f (m + n) bytes, streamed 24 N / (u v) + 4 f (m / u + n / v); "
+        "4 f (m + n) on the host to look at the model.",
         kernel="kernels.cuda.chunks and .wavefront, eight halves a load; on the CPU "
         "kernels.chunks and .wavefront.",
         accuracy="It has no biases (the model is p·q alone) and spends features on them, and a "
