@@ -73,8 +73,8 @@ class CuMFSGD(Solver):
     What is larger than the device is streamed (``user_parts`` u, ``item_parts`` v): *deal users
     to u parts and items to v; for each of the u v blocks, in a random order: copy its ratings, and
     the parts of P and Q that are not there, while the block before it is visited; race on it; copy
-    the part that has to make room home.* The result is that of one block after the other. On the CPU
-    threads do the same, with copies from memory to memory.
+    the part that has to make room home.* The result is that of one block after the other. On the
+    CPU threads do the same, with copies from memory to memory.
 
     Memory: 12 N for the ratings, 2 f (m + n) for the factors; 8 bytes a chunk for the places, or
     28 W C for blocks, orders and their record on a GPU (40 W C on the CPU). Streamed, a device

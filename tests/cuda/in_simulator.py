@@ -30,6 +30,8 @@ CASES: dict[str, dict[str, Any]] = {  # settings beside those that all have
     "msgd with biases": {"key": "msgd", "biases": True, "rank": 17},
     "ds_sgd_c": {"mode": "alternate"},
     "ds_sgd_d": {"mode": "alternate", "batch": 41, "biases": True},
+    "als": {"rank": 9, "lam": 0.3},
+    "als by cg": {"key": "als", "solve": "cg", "cg_steps": 2, "biases": True, "weighted": False},
     "cumf_als": {"biases": True, "batch": 7},
     "cumf_als in halves": {
         "key": "cumf_als", "solve": "cg", "cg_steps": 3, "precision": "half", "weighted": False,
