@@ -258,7 +258,7 @@ def subtract_model(X, Y, bx, by, mu, indptr, index, R, first, stop):
 
 
 @numba.njit(nogil=True, cache=True)
-def refresh(row, col, r, start, stop, X, Y, bx, by, mu, pending, indptr, R):
+def refresh(row, col, r, start, stop, X, Y, bx, by, mu, pending, indptr, R, repair):
     """Compute the residual of ratings ``start`` to ``stop`` anew and return its largest drift.
 
     Parameters
@@ -274,7 +274,9 @@ def refresh(row, col, r, start, stop, X, Y, bx, by, mu, pending, indptr, R):
         Feature that is still to be taken off the old residual; -1: none.
     indptr : (rows + 1,) int64, updated in place
         Walks on as in ``group_by_row``; :func:`rewind` it after the last rating.
-    R : (nnz,) float32, updated in place
+    R : (nnz,) float32
+    repair : bool
+        Whether R is updated in place, or only compared.
 
     Returns
     -------
@@ -288,8 +290,10 @@ def refresh(row, col, r, start, stop, X, Y, bx, by, mu, pending, indptr, R):
         before = R[at]
         if pending >= 0:
             before -= X[x, pending] * Y[y, pending]
-        R[at] = r[t] - (mu + bx[x] + by[y] + dot(X, Y, x, y))
-        drift = max(drift, abs(np.float64(before) - np.float64(R[at])))
+        wanted = r[t] - (mu + bx[x] + by[y] + dot(X, Y, x, y))
+        drift = max(drift, abs(np.float64(before) - np.float64(wanted)))
+        if repair:
+            R[at] = wanted
     return drift
 
 

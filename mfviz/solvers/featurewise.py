@@ -30,12 +30,13 @@ from mfviz.solvers.sides import (
 from mfviz.telemetry.events import Measured
 from mfviz.telemetry.memory import MemoryModel, MemoryPart
 
-__all__ = ["Featurewise", "subtract_start"]
+__all__ = ["DRIFT", "Featurewise", "subtract_start"]
 
 Int64 = npt.NDArray[np.int64]
 Steps = list[tuple[int, ...]]
 STEPS = 512  # of one kernel call, whose spans must find room
 STILL = 5  # features that gain next to nothing at once, after which an epoch is over
+DRIFT = "residual drift"  # name of a measurement
 RESIDUAL = len(SIDES)  # tag of the span in which the residual is computed anew
 BIASES = RESIDUAL + 1
 
@@ -49,10 +50,13 @@ class Featurewise(AlternatingSolver):
         Share of the best gain below which a feature is left; 0: never.
     refresh : int
         Epochs after which the residual is computed anew; 0: never.
+    check_residual : int
+        Epochs after which it is only told how far the residual is off; 0: never.
     """
 
     stop_below = 0.0
     refresh = 0
+    check_residual = 0
 
     epochs = param.Integer(15, bounds=(1, 10_000), doc="Outer iterations, over all features.")
     inner = param.Integer(1, bounds=(1, 100), doc="Times that a feature is fitted in a row.")
@@ -102,8 +106,9 @@ class Featurewise(AlternatingSolver):
                     yield Checkpoint("chunk", epoch, passes.visits)
             for _ in passes.epoch():
                 yield Checkpoint("chunk", epoch, passes.visits)
-            if self.refresh and epoch % self.refresh == 0:
-                for _ in passes.refresh(epoch):
+            look = self.refresh or self.check_residual
+            if look and epoch % look == 0:
+                for _ in passes.refresh(epoch, repair=bool(self.refresh)):
                     yield Checkpoint("chunk", epoch, passes.visits)
             yield Checkpoint("epoch", epoch, passes.visits)
 
@@ -280,8 +285,8 @@ class _Passes:
         context.crew.run(task)
         self.barriers += int(table[first:last, 7].sum())
 
-    def refresh(self, epoch: int) -> Iterator[None]:
-        """Compute the residual anew and tell how far it was off."""
+    def refresh(self, epoch: int, *, repair: bool) -> Iterator[None]:
+        """Tell how far the residual is off, and compute it anew if it is to be repaired."""
         train, workers = self.problem.train, self.context.crew.workers
         rows = ((train.u, train.i), (train.i, train.u))
         drifts = [0.0, 0.0]
@@ -293,7 +298,7 @@ class _Passes:
                 (row, col), own, side = rows[s], self.orders[s], self.sides[s]
                 drift = refresh(
                     row, col, train.r, start, min(start + step, train.nnz), side.X, side.Y,
-                    side.bx, side.by, self._mu, self.pending, own.indptr, own.R,
+                    side.bx, side.by, self._mu, self.pending, own.indptr, own.R, repair,
                 )  # fmt: skip
                 drifts[s] = max(drifts[s], drift)
             if worker < 2:
@@ -305,7 +310,6 @@ class _Passes:
             self.context.crew.run(lambda worker, start=start: task(worker, start))  # type: ignore[misc]
         for order in self.orders:
             rewind(order.indptr)
-        self.pending = -1
-        self.context.emit(
-            Measured, epoch=epoch, name="residual drift", value=max(drifts), unit="rating"
-        )
+        if repair:
+            self.pending = -1
+        self.context.emit(Measured, epoch=epoch, name=DRIFT, value=max(drifts), unit="rating")
