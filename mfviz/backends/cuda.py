@@ -52,6 +52,11 @@ def why_not() -> str | None:
         return None
     if not target.installed:
         return f"CUDA needs numba-cuda, which is not installed: {INSTALL}."
+    if not hasattr(np, "row_stack"):
+        return (
+            f"numba-cuda compiles nothing with NumPy {np.__version__}, which has no row_stack: "
+            "pip install 'numpy<2.5'."
+        )
     error = _driver_error()
     if error is not None:
         if "NO_DEVICE" in error:
