@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,9 +21,31 @@ from mfviz.errors import DeviceError
 from mfviz.telemetry.clock import SpanBuffer
 from mfviz.telemetry.memory import Ledger
 
-__all__ = ["Device", "Driver", "EventClock"]
+__all__ = ["Device", "Driver", "EventClock", "chosen", "using"]
 
 POLL_S = 0.0002  # how often the end of a program is asked for
+_chosen: ContextVar[int] = ContextVar("device", default=0)
+
+
+def chosen() -> int:
+    """Position of the device that this thread uses; 0 if nobody chose another."""
+    return _chosen.get()
+
+
+@contextmanager
+def using(index: int) -> Iterator[None]:
+    """Use another device in this thread; it is looked at when one is opened.
+
+    Parameters
+    ----------
+    index : int
+        Position in :func:`mfviz.backends.cuda.devices`.
+    """
+    token = _chosen.set(index)
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
 
 
 class Driver(Protocol):
@@ -29,6 +53,7 @@ class Driver(Protocol):
 
     name: str
     place: str
+    uuid: str
     clock: str
     shuffles: bool
 
@@ -70,7 +95,7 @@ class Driver(Protocol):
         """Launch a registered kernel."""
 
     def memory(self) -> tuple[int, int]:
-        """Free and total bytes of the device, as it reports them."""
+        """Free and total bytes of the device, as it reports them; for any thread."""
 
     def close(self) -> None:
         """Give everything back."""
@@ -104,8 +129,12 @@ class EventClock:
         while not self._driver.happened(self._anchor):
             pass  # some microseconds: a sleep would be the larger error
         self._origin_ns = time.monotonic_ns()
-        self._used = 0
+        self.take_back()
         return self._origin_ns
+
+    def take_back(self) -> None:
+        """Take all events back; nobody may ask for their times any more."""
+        self._used = 0
 
     def mark(self, stream: Any) -> Any:
         """Record an event in a stream and return it."""
@@ -131,6 +160,8 @@ class Device:
         Counts each array on the device, and each pinned one, under a name.
     streams : int
         Number of streams, which are also the lanes.
+    timed : bool
+        Whether copies and kernels are timed by events; without, there are no spans.
 
     Attributes
     ----------
@@ -142,8 +173,10 @@ class Device:
         Whether it has failed: nothing can be had from it any more.
     """
 
-    def __init__(self, driver: Driver, ledger: Ledger, streams: int) -> None:
-        self.lost = False
+    def __init__(
+        self, driver: Driver, ledger: Ledger, streams: int, *, timed: bool = True
+    ) -> None:
+        self.lost, self.timed = False, timed
         self.driver, self.ledger = driver, ledger
         self.name, self.place, self.clock = driver.name, driver.place, driver.clock
         self._streams = [driver.stream() for _ in range(streams)]
@@ -221,7 +254,10 @@ class Device:
         """
         jobs = plan(ops, len(self._streams))
         try:
-            begin = self._clock.set_anchor(self._streams[0])
+            if self.timed:
+                begin = self._clock.set_anchor(self._streams[0])
+            else:
+                self._clock.take_back()
             marks = [self._issue(op) for op in ops]
             ends = [self._clock.mark(stream) for stream in self._streams]
             looked = time.monotonic()
@@ -240,7 +276,8 @@ class Device:
                 "What was learnt up to the last evaluation is kept; run again, and if it fails "
                 "again, restart the program to get a fresh context."
             ) from error
-        self._draw(spans, jobs, times, begin, waiting)
+        if self.timed:
+            self._draw(spans, jobs, times, begin, waiting)
 
     def _issue(self, op: Op) -> tuple[Any, Any] | None:
         stream = self._streams[op.stream]
@@ -254,6 +291,9 @@ class Device:
             )
             return None
         assert op.run is not None
+        if not self.timed:
+            op.run(stream)
+            return None
         start = self._clock.mark(stream)
         op.run(stream)
         return start, self._clock.mark(stream)

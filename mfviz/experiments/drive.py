@@ -7,6 +7,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ from mfviz.telemetry.events import (
     Span,
 )
 from mfviz.telemetry.memory import Ledger
-from mfviz.telemetry.sampler import RssSampler
+from mfviz.telemetry.sampler import DeviceSampler, RssSampler
 
 if TYPE_CHECKING:
     from mfviz.data.ratings import Ratings
@@ -105,7 +106,8 @@ class Drive:
         try:
             with RssSampler(self.log):
                 self.context = self._context(crew)
-                return self._solve(self.solver.iterate(self.problem, self.context))
+                with self._device_sampler():
+                    return self._solve(self.solver.iterate(self.problem, self.context))
         finally:
             if not crew.busy:  # workers that never came back are left behind
                 crew.close()
@@ -145,7 +147,15 @@ class Drive:
             start=self.run.start_factors,
             chunk=self.run.chunk,
             backend=self.run.backend,
+            timed=self.run.timed,
         )
+
+    def _device_sampler(self) -> AbstractContextManager[Any]:
+        """What samples the device's memory; the simulator has none."""
+        device = self.context.device
+        if device is None or not device.driver.memory()[1]:
+            return nullcontext()
+        return DeviceSampler(self.log, device.driver.uuid, device.driver.memory)
 
     def _solve(self, steps: Iterator[Checkpoint]) -> Outcome:
         try:

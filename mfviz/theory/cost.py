@@ -122,7 +122,7 @@ def _fractional(m: int, n: int, N: int, f: int) -> Cost:
 
 
 def _fused(m: int, n: int, N: int, f: int) -> Cost:
-    # A pass a side: index, residual twice; two vectors are gathered for the items, three for users.
+    # A pass a side: index, residual twice; it gathers two vectors for the items, three for users.
     return Cost(16.0 * f * N, 44.0 * f * N, "16 f N", "44 f N", 5.0 * f * N)
 
 

@@ -223,7 +223,7 @@ class TimelineView:
 
 
 def _bandwidth(place: str) -> float:
-    """Bytes a second of this machine's memory or of its device; NaN for a device that is not here."""
+    """Bytes a second of this machine's memory or device; NaN for a device that is not here."""
     from mfviz.experiments.bandwidth import memory_limit
     from mfviz.experiments.identity import device_name
 
