@@ -129,12 +129,8 @@ class EventClock:
         while not self._driver.happened(self._anchor):
             pass  # some microseconds: a sleep would be the larger error
         self._origin_ns = time.monotonic_ns()
-        self.take_back()
-        return self._origin_ns
-
-    def take_back(self) -> None:
-        """Take all events back; nobody may ask for their times any more."""
         self._used = 0
+        return self._origin_ns
 
     def mark(self, stream: Any) -> Any:
         """Record an event in a stream and return it."""
@@ -171,12 +167,15 @@ class Device:
         Of the spans.
     lost : bool
         Whether it has failed: nothing can be had from it any more.
+    elapsed_ns : int
+        Device time of the programs that were run, each from its first operation to its last; known
+        without timing, too. Set it to 0 to begin anew.
     """
 
     def __init__(
         self, driver: Driver, ledger: Ledger, streams: int, *, timed: bool = True
     ) -> None:
-        self.lost, self.timed = False, timed
+        self.lost, self.timed, self.elapsed_ns = False, timed, 0
         self.driver, self.ledger = driver, ledger
         self.name, self.place, self.clock = driver.name, driver.place, driver.clock
         self._streams = [driver.stream() for _ in range(streams)]
@@ -254,10 +253,7 @@ class Device:
         """
         jobs = plan(ops, len(self._streams))
         try:
-            if self.timed:
-                begin = self._clock.set_anchor(self._streams[0])
-            else:
-                self._clock.take_back()
+            begin = self._clock.set_anchor(self._streams[0])
             marks = [self._issue(op) for op in ops]
             ends = [self._clock.mark(stream) for stream in self._streams]
             looked = time.monotonic()
@@ -267,6 +263,7 @@ class Device:
                     yield
                     looked = time.monotonic()
             times = self._read([pair for pair in marks if pair])
+            self.elapsed_ns += max(map(self._clock.read, ends)) - begin
         except (DeviceError, GeneratorExit):
             raise
         except Exception as error:

@@ -7,7 +7,6 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ import numpy as np
 from mfviz.backends.host import Crew
 from mfviz.errors import MfvizError
 from mfviz.experiments.context import make_context
+from mfviz.experiments.device_events import log_epoch, sampling
 from mfviz.experiments.divergence import Rule, suggestion
 from mfviz.experiments.evaluate import rmse, sum_of_squares
 from mfviz.experiments.warmup import warming
@@ -27,13 +27,12 @@ from mfviz.telemetry.events import (
     EpochEnded,
     Evaluated,
     Freed,
-    MemorySampled,
     Noticed,
     ParamChanged,
     Span,
 )
 from mfviz.telemetry.memory import Ledger
-from mfviz.telemetry.sampler import DeviceSampler, RssSampler
+from mfviz.telemetry.sampler import RssSampler
 
 if TYPE_CHECKING:
     from mfviz.data.ratings import Ratings
@@ -106,7 +105,7 @@ class Drive:
         try:
             with RssSampler(self.log):
                 self.context = self._context(crew)
-                with self._device_sampler():
+                with sampling(self.log, self.context.device):
                     return self._solve(self.solver.iterate(self.problem, self.context))
         finally:
             if not crew.busy:  # workers that never came back are left behind
@@ -149,13 +148,6 @@ class Drive:
             backend=self.run.backend,
             timed=self.run.timed,
         )
-
-    def _device_sampler(self) -> AbstractContextManager[Any]:
-        """What samples the device's memory; the simulator has none."""
-        device = self.context.device
-        if device is None or not device.driver.memory()[1]:
-            return nullcontext()
-        return DeviceSampler(self.log, device.driver.uuid, device.driver.memory)
 
     def _solve(self, steps: Iterator[Checkpoint]) -> Outcome:
         try:
@@ -248,9 +240,7 @@ class Drive:
         )
         device = self.context.device
         if device is not None:
-            free, total = device.driver.memory()
-            used = {"used_bytes": total - free, "total_bytes": total}
-            self.log.append(MemorySampled, place=device.place, **used)
+            log_epoch(self.log, device, checkpoint.epoch)
         every = self.run.evaluate_every
         if every and checkpoint.epoch % every == 0:
             self._evaluate()

@@ -17,7 +17,7 @@ from mfviz.experiments.run import Run
 from mfviz.kernels.cuda import target
 from mfviz.solvers.base import Solver, registry
 from mfviz.telemetry.check import check_run
-from mfviz.telemetry.events import MemorySampled, RunStarted, Span
+from mfviz.telemetry.events import Measured, MemorySampled, RunStarted, Span
 from tests.fakes_device import FakeDriver
 from tests.solvers.test_asgd import random_problem
 
@@ -84,6 +84,9 @@ def test_its_events_tell_of_the_device(key: str, run: Make) -> None:
     sampled = [e for e in events if isinstance(e, MemorySampled) and e.place == "cuda:0"]
     assert len(sampled) == 4
     assert sum(isinstance(e, MemorySampled) and e.place == "device" for e in events) >= 2
+    times = [(e.epoch, e.value) for e in events if isinstance(e, Measured)]
+    assert [epoch for epoch, _ in times] == [1, 2, 3]
+    assert times[0][1] >= max(s.end_ns - s.start_ns for s in measured if s.epoch == 1) / 1e9
     tables = made.result().tables
     assert tables.peak_by_place["cuda:0"] == sampled[-1].used_bytes
     history = made.result().history
@@ -132,3 +135,5 @@ def test_without_timing_a_device_does_the_same_and_tells_nothing(run: Make) -> N
     assert silent.factors is not None
     assert timed.factors is not None
     np.testing.assert_array_equal(silent.factors.P, timed.factors.P)
+    spent = [[m.value for m in r.result().tables.measured] for r in (silent, timed)]
+    assert spent[0] == spent[1]
