@@ -112,7 +112,15 @@ def _tiny() -> Problem:
 
 
 def _rehearse(solver: Solver, backend: str) -> None:
-    """Train for two epochs on a tiny problem: some branches are first met in the second."""
+    """Train for two epochs on a tiny problem: some branches are first met in the second.
+
+    In CUDA's simulator nothing is compiled, and this would take it minutes.
+    """
+    if backend != "cpu":
+        from mfviz.kernels.cuda.target import SIMULATED
+
+        if SIMULATED:
+            return
     small = type(solver)(**{**solver.settings(), "rank": solver.kernel_rank, "epochs": 2})
     problem = _tiny()
     with Crew(small.threads, "mfviz-warm") as crew:

@@ -9,15 +9,13 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mfviz.backends import cuda
-from mfviz.experiments import warmup
-from mfviz.kernels.cuda.target import SIMULATED
 from tests.gpu.twins import calm_the_simulator
 
 BEGAN = time.monotonic()
@@ -46,16 +44,13 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 @pytest.fixture(scope="session")
-def device() -> Iterator[cuda.Found]:
+def device() -> cuda.Found:
     """The first device."""
     reason = cuda.why_not()
     if reason is not None:
         pytest.skip(reason)
     calm_the_simulator()
-    with pytest.MonkeyPatch.context() as patch:
-        if SIMULATED:  # nothing is to be compiled, and what is rehearsed takes it minutes
-            patch.setattr(warmup, "_rehearse", lambda solver, backend: None)
-        yield cuda.devices()[0]
+    return cuda.devices()[0]
 
 
 @pytest.fixture
