@@ -64,6 +64,7 @@ def factorize(
     workers: int | None = None,
     seed: int = 0,
     backend: str = "cpu",
+    device: int = 0,
     evaluate_every: int = 1,
     progress: bool | None = None,
     **params: Any,
@@ -85,6 +86,8 @@ def factorize(
         Without them, what is proposed for the data.
     seed : int
         Of split, initial factors and order.
+    device : int
+        Of several of the backend, as ``mfviz devices`` counts them.
     evaluate_every : int
         Epochs between two evaluations; 0 for one at the end.
     progress : bool, optional
@@ -107,7 +110,7 @@ def factorize(
     given = {"rank": rank, "epochs": epochs, "workers": workers, "seed": seed}
     chosen = {name: value for name, value in given.items() if value is not None}
     made = make_solver(solver, problem, **chosen, **params)
-    run = Run(problem, made, backend=backend, evaluate_every=evaluate_every)
+    run = Run(problem, made, backend=backend, device=device, evaluate_every=evaluate_every)
     watch(run, shown=progress)
     if run.status == "failed":
         raise MfvizError(f"{solver} failed: {run.reason}")

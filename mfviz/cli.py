@@ -24,6 +24,7 @@ __all__ = ["cli", "main"]
 HOMES = {
     "explore": "mfviz.cli_explore",
     "solvers": "mfviz.cli_info",
+    "devices": "mfviz.cli_info",
     "datasets": "mfviz.cli_info",
     "data": "mfviz.cli_info",
     "memory": "mfviz.cli_info",
@@ -37,6 +38,7 @@ HELP = {
     "explore": "Serve the explorer on this machine.",
     "run": "Train a solver and tell its RMSE, times and memory.",
     "solvers": "List the solvers and their settings.",
+    "devices": "List what can be trained on.",
     "datasets": "List the data sets.",
     "data": "Download a data set, tell what a file holds, or clear what is kept.",
     "memory": "Predict the memory of a solver.",

@@ -1,4 +1,4 @@
-"""``mfviz solvers``, ``datasets``, ``data`` and ``memory``: what there is and what it takes."""
+"""``mfviz solvers``, ``devices``, ``datasets``, ``data`` and ``memory``: what there is."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mfviz.data.catalog import Entry
     from mfviz.solvers.base import Solver
 
-__all__ = ["data", "datasets", "memory", "solvers"]
+__all__ = ["data", "datasets", "devices", "memory", "solvers"]
 
 BACKENDS = ("cpu", "cuda")
 MIB = 1 << 20
@@ -44,9 +44,43 @@ def solvers(as_json: bool) -> None:
         rows = [(p["name"], _value(p["default"]), _range(p), p["doc"]) for p in item["params"]]
         click.echo(table(("setting", "default", "range", "meaning"), rows, indent="  "))
         for name, settings in item["published"].items():
-            told = " ".join(f"--set {key}={_value(value)}" for key, value in settings.items())
-            click.echo(f"  published for {name}: {told}")
+            told = " ".join(f"{key}={_value(value)}" for key, value in settings.items())
+            click.echo(f'  --preset "{name}": {told}')
         click.echo()
+
+
+@click.command()
+@as_option
+def devices(as_json: bool) -> None:
+    """List what can be trained on: this machine's cores, and its CUDA devices by number."""
+    from mfviz.backends import cuda
+    from mfviz.experiments.identity import device_name
+    from mfviz.telemetry.memory import available_bytes
+
+    free, total = available_bytes()
+    found: list[dict[str, Any]] = [
+        {"backend": "cpu", "name": device_name(), "free_bytes": free, "total_bytes": total}
+    ]
+    for each in cuda.devices():
+        capability = ".".join(map(str, each.capability))
+        more = {"device": each.index, "name": each.name, "capability": capability}
+        sizes = {"free_bytes": cuda.free_bytes(each.index), "total_bytes": each.total_bytes}
+        found.append({"backend": "cuda", **more, **sizes, "uuid": each.uuid})
+    reason = cuda.why_not()
+    if as_json:
+        echo_json({"devices": found, "cuda": reason or True})
+        return
+    rows = [
+        (
+            row["backend"], str(row.get("device", "")), row["name"], row.get("capability", ""),
+            size(row["free_bytes"]) if row["free_bytes"] is not None else "-",
+            size(row["total_bytes"]),
+        )
+        for row in found
+    ]  # fmt: skip
+    click.echo(table(("--backend", "--device", "name", "capability", "free", "memory"), rows))
+    if reason:
+        click.echo(f"no CUDA: {reason}")
 
 
 def describe(cls: type[Solver]) -> dict[str, Any]:

@@ -47,6 +47,10 @@ ROWS = 12  # epochs in the table for people; the rest is left out in the middle
     "--leave-out", type=int, metavar="K", help="Hold out K ratings of each user, not a share."
 )
 @click.option("--backend", default="cpu", metavar="cpu|cuda", show_default=True)
+@click.option("--device", default=0, show_default=True, help="Of several, see: mfviz devices.")
+@click.option(
+    "--preset", metavar="NAME", help="Published settings, see: mfviz solvers; options given win."
+)
 @click.option("--rank", type=int, help="Features; without it, what is proposed for the data.")
 @click.option("--epochs", type=int, help="Passes over the ratings; without it, as proposed.")
 @click.option("--workers", type=int, help="Threads; without it, one for each core.")
@@ -64,6 +68,7 @@ def run(
     solver: str,
     data: str,
     backend: str,
+    device: int,
     settings: tuple[str, ...],
     trace: Path | None,
     as_json: bool,
@@ -71,9 +76,9 @@ def run(
 ) -> int:
     """Train a solver on a data set and tell how it went.
 
-    Settings that are not given are those that mfviz proposes for the data. Exit code 1 says that
-    the run failed or its trace could not be written, 130 that it was interrupted; what was reached
-    is told in all cases.
+    Settings that are not given are those of the preset, else those that mfviz proposes for the
+    data. Exit code 1 says that the run failed or its trace could not be written, 130 that it was
+    interrupted; what was reached is told in all cases.
     """
     from mfviz.api import make_solver
     from mfviz.experiments.run import Run
@@ -87,7 +92,9 @@ def run(
     folder = _folder(run_id, trace)
     timing = {name: given[name] for name in ("pace", "evaluate_every")}
     try:
-        made = Run(problem, chosen, backend=backend, folder=folder, run_id=run_id, **timing)
+        made = Run(
+            problem, chosen, backend=backend, device=device, folder=folder, run_id=run_id, **timing
+        )
     except MfvizError:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -199,12 +206,14 @@ def _problem(data: str, given: dict[str, Any]) -> Problem:
 
 
 def _settings(key: str, texts: tuple[str, ...], given: dict[str, Any]) -> dict[str, Any]:
-    """Read the settings that were given: those of options of their own, and over them of --set."""
+    """Read the settings that were given: a preset's, over them options' and those of --set."""
+    from mfviz.experiments.proposals import published
     from mfviz.solvers.base import solver_class
     from mfviz.views.settings import parse
 
     known = solver_class(key).hyper_parameters()
-    chosen = {n: given[n] for n in ("rank", "epochs", "workers", "seed") if given[n] is not None}
+    chosen = published(key, given["preset"]) if given["preset"] is not None else {}
+    chosen |= {n: given[n] for n in ("rank", "epochs", "workers", "seed") if given[n] is not None}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:

@@ -44,6 +44,28 @@ def test_solvers_for_people(mfviz: Any) -> None:
     assert "rank" in said.out
 
 
+def test_devices_are_listed_by_number(mfviz: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mfviz.backends import cuda
+
+    found = [cuda.Found(at, f"GPU {at}", (9, 0), 8 << 30, f"GPU-{at}") for at in range(2)]
+    monkeypatch.setattr(cuda, "devices", lambda: found)
+    monkeypatch.setattr(cuda, "free_bytes", lambda index: (3 - index) << 30)
+    monkeypatch.setattr(cuda, "why_not", lambda: None)
+    told = mfviz("devices", "--json").json
+    assert told["cuda"] is True
+    host, first, second = told["devices"]
+    assert host["backend"] == "cpu"
+    assert 0 < host["free_bytes"] <= host["total_bytes"]
+    assert (first["device"], second["device"]) == (0, 1)
+    assert second == {
+        "backend": "cuda", "device": 1, "name": "GPU 1", "capability": "9.0",
+        "free_bytes": 2 << 30, "total_bytes": 8 << 30, "uuid": "GPU-1",
+    }  # fmt: skip
+    assert "GPU 1" in mfviz("devices").out
+    monkeypatch.setattr(cuda, "why_not", lambda: "it is away.")
+    assert "no CUDA: it is away." in mfviz("devices").out
+
+
 @pytest.mark.parametrize("key", sorted(registry()))
 def test_memory_is_that_of_the_solver(mfviz: Any, key: str) -> None:
     words = ["--solver", key, "--users", 6040, "--items", 3706, "--ratings", 900_188]

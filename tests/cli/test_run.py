@@ -49,6 +49,22 @@ def test_json_has_every_field_and_nothing_else_is_printed(mfviz: Any, ratings_fi
     assert told["setup_s"] + told["solve_s"] + told["eval_s"] <= told["wall_s"] * 1.001
 
 
+def test_a_preset_gives_way_to_what_is_given(mfviz: Any, ratings_file: Path) -> None:
+    words = ["run", "--solver", "cumf_sgd", "--data", ratings_file, "--epochs", 1, "--workers", 1]
+    told = mfviz(*words, "--preset", "netflix", "--rank", 8, "--set", "beta=0.2", "--json").json
+    found = {name: told["params"][name] for name in ("rank", "lam", "lr", "beta", "epochs")}
+    assert found == {"rank": 8, "lam": 0.05, "lr": 0.08, "beta": 0.2, "epochs": 1}
+    said = mfviz(*words, "--preset", "nonsense")
+    assert said.code == 2
+    assert "cumf_sgd has no preset 'nonsense'; there are: 'cuMF_SGD, Netflix'" in said.err
+
+
+def test_a_device_that_is_not_there_is_bad_input(mfviz: Any, ratings_file: Path) -> None:
+    said = mfviz(*quick(ratings_file, "--device", 1))
+    assert said.code == 2
+    assert "no devices to choose from" in said.err
+
+
 def test_people_get_a_table(mfviz: Any, ratings_file: Path) -> None:
     said = mfviz(*quick(ratings_file))
     assert said.code == 0

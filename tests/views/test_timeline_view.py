@@ -104,6 +104,17 @@ def test_figures_name_their_formulas_and_what_they_are_a_share_of():
     assert "8.0 KB ÷ 4 ms = 0.002 GB/s" in how
 
 
+def test_kernels_of_a_device_are_beside_its_own_memory():
+    history = known()
+    history.backend, history.device = "cuda", "GPU of another"
+    shown = figure_of(history).shown
+    limits = {"cpu": 1e9, "GPU": 2e9}
+    assert "that memory gives" not in key_figures(shown, limits)
+    history.device = "GPU"
+    assert "% of the 2 GB/s that memory gives" in key_figures(shown, limits)
+    assert "% of the 2.0 GB/s that a triad of all threads reached" in how_computed(shown, limits)
+
+
 def test_waits_are_told_by_reason_and_the_rest_is_not_hidden():
     text = reasons(figure_of(known()).shown)
     assert "copy not there yet" in text
