@@ -143,7 +143,7 @@ def as_ratings(given: Any, name: str = "ratings", *, columns: Sequence[str | int
     """
     if isinstance(given, Ratings):
         return given
-    if hasattr(given, "columns") and hasattr(given, "iloc"):
+    if hasattr(given, "iloc") and hasattr(given, "columns"):
         return _from_pandas(given, name, columns)
     if hasattr(given, "__arrow_c_stream__"):
         return _from_arrow(given, name, columns)
@@ -166,14 +166,16 @@ def as_ratings(given: Any, name: str = "ratings", *, columns: Sequence[str | int
 
 
 def _from_pandas(frame: Any, name: str, columns: Sequence[str | int]) -> Ratings:
-    from mfviz.data.tables import roles_of
+    from mfviz.data.tables import roles_of, told_of
 
     roles = roles_of(list(map(str, frame.columns)), columns, name)
     user, item, rating = (
         frame.iloc[:, at].to_numpy() for at in (roles.user, roles.item, roles.rating)
     )
     times = None if roles.time is None else _seconds(frame.iloc[:, roles.time])
-    return Ratings.from_triples(user, item, rating, name=name, times=times)
+    told = told_of([str(frame.columns[at]) for at in (roles.user, roles.item, roles.rating)])
+    notices = told if roles.guessed or roles.double else ()
+    return Ratings.from_triples(user, item, rating, name=name, notices=notices, times=times)
 
 
 def _from_arrow(given: Any, name: str, columns: Sequence[str | int]) -> Ratings:
@@ -181,7 +183,13 @@ def _from_arrow(given: Any, name: str, columns: Sequence[str | int]) -> Ratings:
 
     from mfviz.data.tables import read_table, roles_of
 
-    table = pa.table(given)
+    try:
+        table = pa.table(given)
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        raise DataError(
+            f"{name}: found a {type(given).__name__} of which Arrow makes no table ({error}); "
+            "columns of user, item and rating are needed."
+        ) from None
     names = table.schema.names
     roles = roles_of(names, columns, name)
     wanted = [at for at in (roles.user, roles.item, roles.rating, roles.time) if at is not None]

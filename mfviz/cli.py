@@ -77,6 +77,13 @@ class Lazy(click.Group):
             raise click.UsageError(f"no command {args[0]!r}; there are {', '.join(HELP)}.")
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; a reader that went (head, less) is no failure, as it is to click."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            return _reader_gone()
+
 
 @click.group(
     cls=Lazy,
@@ -101,7 +108,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             prog_name="mfviz",
             standalone_mode=False,
         )
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it may be closed: mfviz run ... >&-
+            sys.stdout.flush()
     except (click.Abort, KeyboardInterrupt):
         code = fail(130, "interrupted")
     except click.exceptions.NoArgsIsHelpError as error:
@@ -127,11 +135,15 @@ def fail(code: int, message: str) -> int:
     return code
 
 
+def _reader_gone() -> int:
+    """End in silence: Python must not complain at exit about what it could not write either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
 def _input_error(error: Any) -> int:
     if isinstance(error, BrokenPipeError):
-        # The reader (head, less) has gone; Python must not complain about it at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return _reader_gone()
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         return fail(2, f"{where}{error.strerror or error}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -106,6 +107,7 @@ def _param(name: str, parameter: param.Parameter) -> dict[str, Any]:
         "name": name,
         "default": parameter.default,
         "bounds": list(bounds) if bounds else None,
+        "inclusive": list(parameter.inclusive_bounds) if bounds else None,
         "doc": parameter.doc,
     }
     if hasattr(parameter, "objects"):
@@ -127,7 +129,8 @@ def _range(described: dict[str, Any]) -> str:
     low, high = described["bounds"] or (None, None)
     if low is None and high is None:
         return ""
-    return f"{'' if low is None else _value(low)}..{'' if high is None else _value(high)}"
+    above = "" if described["inclusive"][0] else ">"
+    return f"{above}{'' if low is None else _value(low)}..{'' if high is None else _value(high)}"
 
 
 @click.command()
@@ -162,7 +165,7 @@ def get(name: str, yes: bool) -> None:
     from mfviz.data.places import locate
 
     found = entry(name)
-    files = locate(name)
+    files = locate(name, named=True)
     if files:
         click.echo(f"{name} is here already: {files[0].parent}")
         return
@@ -296,8 +299,8 @@ def memory(
     for name, value in (("users", users), ("items", items), ("ratings", ratings)):
         if value < 1:
             raise ParameterError(f"--{name} is {value}; it must be at least 1.", name)
-    if context_mib < 0:
-        raise ParameterError(f"--context-mib is {context_mib}; it must be 0 or more.")
+    if not 0 <= context_mib < math.inf:
+        raise ParameterError(f"--context-mib is {context_mib}; it must be a number from 0 up.")
     chosen = make_solver(solver, **{n: v for n, v in given.items() if v is not None})
     if backend is None:
         backend = "cuda" if context_mib and "cuda" in chosen.backends else "cpu"
@@ -306,6 +309,8 @@ def memory(
             f"{chosen.title} has no {backend} backend; it runs on {', '.join(chosen.backends)}."
         )
     training = round(ratings * _shares(split)[0])
+    if training < 1:
+        raise ParameterError(f"--split {split} of {ratings} ratings leaves none to train on.")
     model = chosen.memory(users, items, training, backend)
     parts: list[dict[str, Any]] = [
         {"name": p.name, "part": p.part, "place": p.place, "formula": p.formula, "bytes": p.bytes}
@@ -357,7 +362,7 @@ def _shares(text: str | None) -> tuple[float, float, float]:
             f"--split is {text!r}; it must be three shares, as in .7,.1,.2.", "split"
         ) from None
     shares = (train, validation, test)
-    if min(shares) < 0 or train == 0 or abs(sum(shares) - 1) > 1e-6:
+    if not (min(shares) >= 0 and train > 0 and abs(sum(shares) - 1) <= 1e-6):  # NaN too
         raise ParameterError(
             f"--split is {text}; the shares must be positive and add up to 1.", "split"
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import uuid
 from pathlib import Path
@@ -79,11 +78,10 @@ def run(
     """Train a solver on a data set and tell how it went.
 
     Settings that are not given are those of the preset, else those that mfviz proposes for the
-    data. Exit code 1 says that the run failed, 130 that it was interrupted; what was reached is
-    told in both cases.
+    data. Exit code 1 says that the run failed or its trace could not be written, 130 that it was
+    interrupted; what was reached is told in all cases.
     """
     from mfviz.experiments.run import Run
-    from mfviz.experiments.store import pack
     from mfviz.progress import watch
     from mfviz.telemetry.history import History
 
@@ -106,15 +104,14 @@ def run(
     except KeyboardInterrupt:
         interrupted = True
     history.follow(made.log)
-    if trace is not None and folder is not None:
-        pack(folder, trace)
     if as_json:
         echo_json(report(history))
     else:
         click.echo(tell(history))
+    kept = trace is None or folder is None or _kept(folder, trace)
     if interrupted:
         return 130
-    return 1 if history.status == "failed" else 0
+    return 0 if kept and history.status != "failed" else 1
 
 
 @click.command()
@@ -231,16 +228,10 @@ def _solver(key: str, problem: Problem, texts: tuple[str, ...], given: dict[str,
 
 def _folder(run_id: str, trace: Path | None) -> Path | None:
     """Make the run's folder: a killed run leaves its events there, for mfviz replay."""
-    from mfviz.experiments.store import new_folder
+    from mfviz.experiments.store import check_target, new_folder
 
     if trace is not None:
-        parent = trace.absolute().parent
-        if trace.is_dir():
-            raise ParameterError(f"--trace {trace} is a folder; name a file, as in run.mfviz.")
-        if not parent.is_dir():
-            raise ParameterError(f"--trace {trace}: the folder {parent} does not exist; make it.")
-        if not os.access(parent, os.W_OK):
-            raise ParameterError(f"--trace {trace}: the folder {parent} cannot be written to.")
+        check_target(trace)
     try:
         return new_folder(run_id)
     except OSError as error:
@@ -248,3 +239,20 @@ def _folder(run_id: str, trace: Path | None) -> Path | None:
             raise
         click.echo(f"mfviz: the run is not kept on disk: {error}", err=True)
         return None
+
+
+def _kept(folder: Path, trace: Path) -> bool:
+    """Write the trace; where that fails (the disk is full), say where the run lies instead."""
+    from mfviz.experiments.store import pack
+
+    try:
+        pack(folder, trace)
+    except (OSError, MfvizError) as error:
+        reason = " ".join(str(error).split())
+        click.echo(
+            f"mfviz: {trace} could not be written ({reason}); the run is kept in {folder}, which "
+            "mfviz replay reads too.",
+            err=True,
+        )
+        return False
+    return True

@@ -66,7 +66,7 @@ def make_context(
         crew=crew,
         gate=Gate(),
         ledger=ledger,
-        spans=SpanBuffer.make(lanes, clock=device.clock if device else "host"),
+        spans=SpanBuffer.make(lanes, solver.spans_a_lane, device.clock if device else "host"),
         emit=emit,
         lr=float(getattr(solver, "lr", 0.0)),
         lam=float(solver.lam),

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import threading
 import uuid
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -115,9 +116,11 @@ class Run:
             refusal = solver.supports(problem, backend)
         if refusal:
             raise UnsupportedError(refusal)
-        if evaluate_every < 0:
+        every: Any = evaluate_every  # a caller may not have looked at the type
+        if not isinstance(every, Integral) or every < 0:
             raise ParameterError(
-                f"evaluate_every is {evaluate_every}; it must be 0 (at the end only) or more.",
+                f"evaluate_every is {evaluate_every}; it must be 0 (at the end only) or a whole "
+                "number of epochs.",
                 "evaluate_every",
             )
         if chunk is not None and chunk < 1:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -138,6 +139,24 @@ def test_trace_replay_and_perfetto_tell_the_same_run(
     assert not list(tmp_path.glob("*.part*"))
 
 
+def test_a_trace_that_cannot_be_written_loses_nothing(
+    mfviz: Any, ratings_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mfviz.experiments import store
+
+    def full(*places: object, **more: object) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(store, "pack", full)
+    said = mfviz(*quick(ratings_file, "--trace", tmp_path / "run.mfviz", "--json"))
+    assert said.code == 1
+    assert said.json["status"] == "done"
+    assert said.err.count("\n") == 1
+    assert "No space left" in said.err
+    folder = said.err.partition("kept in ")[2].partition(",")[0]
+    assert mfviz("replay", folder, "--json").json == said.json
+
+
 def test_pace_is_waited_outside_solve_time(mfviz: Any, ratings_file: Path) -> None:
     told = mfviz(*quick(ratings_file, "--pace", 10, "--json")).json
     assert told["wall_s"] > 0.15 > told["solve_s"]
@@ -165,6 +184,8 @@ def test_a_diverged_run_is_an_outcome_not_an_error(mfviz: Any, ratings_file: Pat
         (["--set", "lam=-1"], "lam is -1"),
         (["--set", "lam=abc"], "lam is abc"),
         (["--set", "lam=nan"], "lam is nan"),
+        (["--set", "init_scale=0"], "above 0 and up to 10"),
+        (["--seed", 2**31], "from 0 to 2147483647"),
         (["--set", "nope=1"], "no setting 'nope'"),
         (["--set", "lam"], "NAME=VALUE"),
         (["--holdout", 1.5], "holdout is 1.5"),

@@ -243,6 +243,8 @@ def test_a_solver_that_cannot_serve_says_so_before() -> None:
         ({"pace": 0}, "pace is 0"),
         ({"pace": math.nan}, "pace is nan"),
         ({"evaluate_every": -1}, "evaluate_every is -1"),
+        ({"evaluate_every": 2.5}, "evaluate_every is 2.5"),
+        ({"evaluate_every": "x"}, "evaluate_every is x"),
         ({"chunk": 0}, "chunk is 0"),
     ],
 )

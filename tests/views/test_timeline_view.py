@@ -10,7 +10,7 @@ import pytest
 from mfviz.plots.style import TOKENS
 from mfviz.telemetry.events import EpochEnded, RunStarted, Span
 from mfviz.telemetry.history import History
-from mfviz.views.host import HeadlessHost
+from mfviz.views.headless import HeadlessHost
 from mfviz.views.live_epoch import EpochFigure
 from mfviz.views.page import View
 from mfviz.views.timeline_words import how_computed, key_figures, reasons, selection
