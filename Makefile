@@ -39,7 +39,8 @@ test-page:
 	@$(RUN) pytest -m ui $(ARGS) || [ $$? -eq 5 ]
 
 test-behind:
-	@nice -n 19 $(RUN) pytest -n 2 --dist loadfile -m "not ui" $(ARGS) >.tests-behind.log 2>&1; \
+	@nice -n 19 $(RUN) pytest -n 2 --dist loadfile --no-loadscope-reorder \
+	  -m "not ui" $(ARGS) >.tests-behind.log 2>&1; \
 	code=$$?; cat .tests-behind.log; [ $$code -eq 0 ] || [ $$code -eq 5 ]
 
 # The CUDA wheels take 0.5 GB and exclude each other, so each kind has an environment of its own,

@@ -15,7 +15,6 @@ from mfviz.errors import MfvizError, ParameterError
 
 if TYPE_CHECKING:
     from mfviz.data.problem import Problem
-    from mfviz.solvers.base import Solver
     from mfviz.telemetry.history import History
 
 __all__ = ["run", "warm"]
@@ -81,12 +80,14 @@ def run(
     data. Exit code 1 says that the run failed or its trace could not be written, 130 that it was
     interrupted; what was reached is told in all cases.
     """
+    from mfviz.api import make_solver
     from mfviz.experiments.run import Run
     from mfviz.progress import watch
     from mfviz.telemetry.history import History
 
-    problem = _problem(data, given)
-    chosen = _solver(solver, problem, settings, given)
+    wanted = _settings(solver, settings, given)
+    problem = _problem(data, {**given, "seed": wanted["seed"]})
+    chosen = make_solver(solver, problem, **wanted)
     run_id = uuid.uuid4().hex[:12]
     folder = _folder(run_id, trace)
     timing = {name: given[name] for name in ("pace", "evaluate_every")}
@@ -204,9 +205,8 @@ def _problem(data: str, given: dict[str, Any]) -> Problem:
     )
 
 
-def _solver(key: str, problem: Problem, texts: tuple[str, ...], given: dict[str, Any]) -> Solver:
-    """Make the solver: what was given, over a preset, over what is proposed for the data."""
-    from mfviz.api import make_solver
+def _settings(key: str, texts: tuple[str, ...], given: dict[str, Any]) -> dict[str, Any]:
+    """Read the settings that were given: a preset's, over them options' and those of --set."""
     from mfviz.experiments.proposals import published
     from mfviz.solvers.base import solver_class
     from mfviz.views.settings import parse
@@ -223,7 +223,7 @@ def _solver(key: str, problem: Problem, texts: tuple[str, ...], given: dict[str,
                 f"{key} has no setting {name!r}; it has {', '.join(known)}.", name
             )
         chosen[name] = parse(known[name], value, name)
-    return make_solver(key, problem, **chosen)
+    return chosen
 
 
 def _folder(run_id: str, trace: Path | None) -> Path | None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 
 from mfviz.backends.device import Driver
 from tests.fakes_kernels import DONE
@@ -48,7 +49,7 @@ class FakeDriver(Driver):
     fail_at : int
         Launch that fails, counted from 1; 0: none.
     calls : list
-        ("copy" | "kernel" | "record" | "wait", stream, what).
+        ("copy" | "back" | "kernel" | "record" | "wait", stream, what).
     """
 
     room: int = 1 << 30
@@ -67,7 +68,7 @@ class FakeDriver(Driver):
         self._numbers = itertools.count()
         self._streams: list[FakeStream] = []
         self._held: list[np.ndarray] = []
-        self._touched: list[tuple[int, int, int, bool]] = []  # memory, start, end, written
+        self._touched: list[tuple[tuple[int, int], int, int, bool]] = []  # memory, times, written
         self._launches = 0
         self._polls = 0
 
@@ -111,10 +112,17 @@ class FakeDriver(Driver):
     def upload(self, target: np.ndarray, source: np.ndarray, stream: FakeStream) -> None:
         np.copyto(target, source)
         self.calls.append(("copy", stream.number, target.nbytes))
-        self._pass(stream, self.copy_ns * target.nbytes, [(target, True)])
+        touched = [(target, True), (source, False)]
+        self._pass(stream, self.copy_ns * target.nbytes, touched)
 
-    def download(self, target: np.ndarray, source: np.ndarray) -> None:
+    def download(
+        self, target: np.ndarray, source: np.ndarray, stream: FakeStream | None = None
+    ) -> None:
         np.copyto(target, source)
+        if stream is not None:
+            self.calls.append(("back", stream.number, target.nbytes))
+            touched = [(target, True), (source, False)]
+            self._pass(stream, self.copy_ns * target.nbytes, touched)
 
     def launch(
         self, kernel: str, width: int, blocks: int, threads: int, stream: FakeStream,
@@ -139,20 +147,18 @@ class FakeDriver(Driver):
     def _pass(self, stream: FakeStream, ns: float, touched: list[tuple[np.ndarray, bool]]) -> None:
         start, stream.at = stream.at, stream.at + round(ns)
         for array, written in touched:
-            self._touched.append((base(array), start, stream.at, written))
+            self._touched.append((byte_bounds(array), start, stream.at, written))
 
     def races(self, *ignored: np.ndarray) -> int:
         """Pairs of operations on one memory at one time of which one writes."""
-        spared = {base(array) for array in ignored}
+        spared = [byte_bounds(array) for array in ignored]
+        own = [t for t in self._touched if not any(meet(t[0], other) for other in spared)]
         found = 0
-        for a, b in itertools.combinations(self._touched, 2):
-            same = a[0] == b[0] and a[0] not in spared
-            found += same and (a[3] or b[3]) and a[1] < b[2] and b[1] < a[2]
+        for a, b in itertools.combinations(own, 2):
+            found += meet(a[0], b[0]) and (a[3] or b[3]) and meet(a[1:3], b[1:3])
         return found
 
 
-def base(array: np.ndarray) -> int:
-    """Where the memory of an array, or of what it is a part of, begins."""
-    while isinstance(array.base, np.ndarray):
-        array = array.base
-    return array.ctypes.data
+def meet(a: tuple[int, int], b: tuple[int, int]) -> bool:
+    """Whether two ranges have something in common."""
+    return a[0] < b[1] and b[0] < a[1]

@@ -102,6 +102,39 @@ def visit_strata(
     return visits
 
 
+def _visit_halves(P, Q, u, i, r, lr, lam) -> None:
+    """Visit one rating in float32 and round both rows to float16."""
+    p, q = P[u].astype(np.float32), Q[i].astype(np.float32)
+    e = r - p @ q
+    P[u], Q[i] = p + lr * (e * q - lam * p), q + lr * (e * p - lam * q)
+
+
+def visit_chunks(
+    blocks, P, Q, ids, values, starts, nnz, per, length, workers, low, high, lr, lam
+) -> int:  # fmt: skip
+    for w in range(workers):
+        for v in range(low, high):
+            t = (starts[w * per + v // length] + v % length) % nnz
+            _visit_halves(P, Q, ids[3 * t], ids[3 * t + 1], values[3 * t + 2], lr, lam)
+    return int(workers * (high - low))
+
+
+def visit_wavefront(
+    blocks, P, Q, ids, values, offsets, order, locks, log, workers, columns, low, high, lr, lam
+) -> int:  # fmt: skip
+    visits = 0
+    for v in range(low, high):
+        for w in range(workers):
+            at, block = w * columns + v, w * columns + order[w * columns + v]
+            assert not locks[:columns].any(), "a lock was left"
+            for t in range(offsets[block], offsets[block + 1]):
+                _visit_halves(P, Q, ids[3 * t], ids[3 * t + 1], values[3 * t + 2], lr, lam)
+                visits += 1
+            log[3 * at : 3 * at + 3] = locks[columns], locks[columns] + 1, 0
+            locks[columns] += 2
+    return visits
+
+
 def fit_feature(
     blocks, XT, YT, old, sums, R, index, places, rows, first, many, tile, t, pending, tiles,
     users, again, lam, weighted,
@@ -159,6 +192,8 @@ Done = tuple[Callable[..., int], tuple[int, ...], tuple[int, ...]]
 DONE: dict[str, Done] = {  # what is run, and positions of the arrays that are written and read
     "visit_rows": (visit_rows, (0,), (1, 5)),
     "visit_rows_fractional": (visit_rows_fractional, (0, 19), (1, 5)),
+    "visit_chunks": (visit_chunks, (0, 1), (2, 4)),
+    "visit_wavefront": (visit_wavefront, (0, 1, 6, 7), (2, 4, 5)),
     "visit_strata": (visit_strata, (0, 1), (4, 6, 7)),
     # bins of rows write to one array at a time, each its own rows
     "fit_feature": (fit_feature, (), ()),

@@ -6,24 +6,21 @@ import math
 
 import numpy as np
 
-__all__ = ["als_by_cg", "chunks", "fractional"]
+__all__ = ["als_by_cg", "chunks", "fractional", "halves"]
 
 
-def chunks(u, i, r, places, length, P, Q, *, lr, lam, mutant=""):
-    """Batch-Hogwild! by workers one after the other, factors rounded to float16 at each visit.
+def halves(u, i, r, visits, P, Q, *, lr, lam, mutant=""):
+    """Visit ratings one by one, factors rounded to float16 at each visit.
 
     Parameters
     ----------
     u, i, r : (nnz,) arrays
-    places : list of int
-        First ratings of the chunks, in the order of their visits.
-    length : int
-        Ratings of a chunk.
+    visits : list of int
+        Positions of the ratings in the order of their visits.
     P, Q : matrices
     lr, lam : float
     mutant : str
-        "new p": q sees the p of after; "single": no rounding; "stop": a chunk ends with the
-        ratings; "apart": the ratings of a chunk are not consecutive.
+        "new p": q sees the p of after; "single": no rounding.
 
     Returns
     -------
@@ -34,17 +31,40 @@ def chunks(u, i, r, places, length, P, Q, *, lr, lam, mutant=""):
     def half(x):
         return x if mutant == "single" else x.astype(np.float16).astype(np.float64)
 
-    step = 2 if mutant == "apart" else 1
-    for place in places:
-        for t in range(place, place + step * length, step):
-            if mutant == "stop" and t >= len(r):
-                break
-            x, y, value = u[t % len(r)], i[t % len(r)], r[t % len(r)]
-            p, q = P[x].copy(), Q[y].copy()
-            e = value - p @ q
-            P[x] = half(p + lr * (e * q - lam * p))
-            Q[y] = half(q + lr * (e * (P[x] if mutant == "new p" else p) - lam * q))
+    for t in visits:
+        x, y = u[t], i[t]
+        p, q = P[x].copy(), Q[y].copy()
+        e = r[t] - p @ q
+        P[x] = half(p + lr * (e * q - lam * p))
+        Q[y] = half(q + lr * (e * (P[x] if mutant == "new p" else p) - lam * q))
     return P, Q
+
+
+def chunks(u, i, r, places, length, P, Q, *, lr, lam, mutant=""):
+    """Batch-Hogwild! by workers one after the other; see :func:`halves`.
+
+    Parameters
+    ----------
+    u, i, r, P, Q, lr, lam
+        As for :func:`halves`.
+    places : list of int
+        First ratings of the chunks, in the order of their visits.
+    length : int
+        Ratings of a chunk.
+    mutant : str
+        Those of :func:`halves`; "stop": a chunk ends with the ratings; "apart": the ratings of a
+        chunk are not consecutive.
+
+    Returns
+    -------
+    P, Q : matrices
+    """
+    step = 2 if mutant == "apart" else 1
+    visits = [t for place in places for t in range(place, place + step * length, step)]
+    if mutant == "stop":
+        visits = [t for t in visits if t < len(r)]
+    visits = [t % len(r) for t in visits]
+    return halves(u, i, r, visits, P, Q, lr=lr, lam=lam, mutant=mutant)
 
 
 def als_by_cg(u, i, r, P, Q, lam, *, steps, half, epochs=1, mutant=""):

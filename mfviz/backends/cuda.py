@@ -182,9 +182,9 @@ class CudaDriver:
         """Copy host memory to the device; returns at once where ``source`` is pinned."""
         target.copy_to_device(source, stream=stream)
 
-    def download(self, target: npt.NDArray[Any], source: Any) -> None:
-        """Copy to the host, and wait for it."""
-        source.copy_to_host(target)
+    def download(self, target: npt.NDArray[Any], source: Any, stream: Any = 0) -> None:
+        """Copy to the host, and wait for it; in a stream at once where ``target`` is pinned."""
+        source.copy_to_host(target, stream=stream)
 
     def launch(
         self, kernel: str, width: int, blocks: int, threads: int, stream: Any, args: Sequence[Any]

@@ -87,8 +87,8 @@ class Driver(Protocol):
     def upload(self, target: Any, source: npt.NDArray[Any], stream: Any) -> None:
         """Copy host memory to the device; returns at once where ``source`` is pinned."""
 
-    def download(self, target: npt.NDArray[Any], source: Any) -> None:
-        """Copy to the host, and wait for it."""
+    def download(self, target: npt.NDArray[Any], source: Any, stream: Any = 0) -> None:
+        """Copy to the host, and wait for it; in a stream at once where ``target`` is pinned."""
 
     def launch(self, kernel: str, width: int, blocks: int, threads: int, stream: Any,
                args: Sequence[Any]) -> None:  # fmt: skip

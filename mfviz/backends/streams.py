@@ -17,9 +17,12 @@ from typing import Any
 from mfviz.backends.host import Crew, Gate
 from mfviz.telemetry.clock import SpanBuffer
 
-__all__ = ["COPIES", "HostStreams", "Job", "Op", "Program", "Times", "draw", "plan"]
+__all__ = [
+    "COPIES", "HostStreams", "Job", "Op", "Program", "Times", "draw", "plan", "segments",
+]  # fmt: skip
 
 COPIES = ("h2d", "d2h")
+SEGMENT = 1024  # operations after which spans are read and stops are looked for
 LOOK_S = 0.02  # how often the coordinator looks at streams that run
 POLL_S = 0.0005  # how often a thread that waits for another stream passes the gate
 
@@ -82,6 +85,23 @@ class Program:
         As in CUDA this is the event's latest record, and none is no wait.
         """
         self.ops.append(Op("wait", stream, event=event))
+
+
+def segments(ops: list[Op], chunk: int) -> Iterator[list[Op]]:
+    """Cut a program where it may be held: after each kernel if a chunk is asked for.
+
+    Parameters
+    ----------
+    ops : list of Op
+    chunk : int
+        Most ratings between two checkpoints; 2^62 and more: any number.
+    """
+    first = 0
+    for at, op in enumerate(ops, 1):
+        cut = op.kind == "kernel" and chunk < 1 << 62
+        if cut or at - first >= SEGMENT or at == len(ops):
+            yield ops[first:at]
+            first = at
 
 
 @dataclass

@@ -31,6 +31,7 @@ from mfviz.experiments.watch import Watch
 from mfviz.solvers.base import Factors, Solver, expected
 from mfviz.telemetry.events import Noticed, RunEnded, RunStarted, Snapshot
 from mfviz.telemetry.log import EventLog
+from mfviz.telemetry.memory import available_bytes
 
 __all__ = ["ENDED", "Run"]
 
@@ -90,7 +91,7 @@ class Run:
     Raises
     ------
     UnsupportedError
-        If the solver cannot serve the problem on that backend.
+        If the solver cannot serve the problem on that backend, or there is no memory for it.
     ParameterError
         If a number is out of bounds.
     """
@@ -125,6 +126,7 @@ class Run:
             )
         if chunk is not None and chunk < 1:
             raise ParameterError(f"chunk is {chunk}; it must be at least 1 rating.", "chunk")
+        _check_room(problem, solver, backend)
         _check_start(start, problem, solver)
         self.id = run_id or uuid.uuid4().hex[:12]
         self.problem, self.solver, self.backend = problem, solver, backend
@@ -335,6 +337,20 @@ class Run:
         self.log.close()
         self.become(outcome.status)
         self._ended.set()
+
+
+def _check_room(problem: Problem, solver: Solver, backend: str) -> None:
+    """Refuse what the system would end without a word when memory is used up."""
+    try:
+        model = solver.memory(problem.n_users, problem.n_items, problem.train.nnz, backend)
+    except Exception:
+        return  # a solver that is broken fails in the run, which tells where
+    need, free = model.total_bytes - model.bytes_on_devices, available_bytes()[0]
+    if need > free:
+        raise UnsupportedError(
+            f"{solver.title} needs {need / 2**20:,.0f} MiB of memory, and {free / 2**20:,.0f} MiB "
+            "are free. Take a lower rank, fewer workers or smaller data."
+        )
 
 
 def _check_device(backend: str, index: int) -> None:

@@ -266,6 +266,8 @@ def _open(path: Path, name: str) -> BinaryIO:
     try:
         if path.is_dir():
             return (path / name).open("rb")
+        if path.exists() and not path.is_file():
+            raise OSError("it is a device or a pipe")  # which may never end, or never begin
         return io.BufferedReader(zipfile.ZipFile(path).open(name))  # type: ignore[type-var]
     except FileNotFoundError:
         missing = name if path.is_dir() else "the file"

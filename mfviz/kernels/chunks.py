@@ -8,13 +8,22 @@ import numpy as np
 from mfviz.kernels import simd, spans
 from mfviz.kernels.halves import load_half, store_half
 
-__all__ = ["visit_chunks"]
+__all__ = ["visit_chunks", "visit_halves"]
 
 _SEGMENT = 512  # visits between two looks at the clock and the signal
 
 
 @numba.njit(nogil=True, cache=True)
-def _visit(u, i, r, P, Q, lr, lam):
+def visit_halves(u, i, r, P, Q, lr, lam):
+    """Visit one rating and round both rows to float16.
+
+    Parameters
+    ----------
+    u, i : int
+    r : float32
+    P, Q, lr, lam
+        As in :func:`visit_chunks`.
+    """
     acc = simd.splat(np.float32(0.0))
     for k in range(0, P.shape[1], simd.LANES):
         acc = simd.fma(load_half(P, u, k), load_half(Q, i, k), acc)
@@ -73,7 +82,7 @@ def visit_chunks(
         ahead = min(at + _SEGMENT, stop)
         for v in range(at, ahead):
             t = (starts[v // length] + v % length) % len(ratings)
-            _visit(ratings[t].u, ratings[t].i, ratings[t].r, P, Q, lr, lam)
+            visit_halves(ratings[t].u, ratings[t].i, ratings[t].r, P, Q, lr, lam)
         at, now = ahead, simd.clock_ns()
         if simd.atomic_load(signal, 0) != 0:
             break

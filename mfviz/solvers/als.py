@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import param
 
+from mfviz.data.problem import Problem
 from mfviz.solvers.base import Card
-from mfviz.solvers.row_systems import RowSystems
+from mfviz.solvers.device_systems import DeviceSystems
 
 __all__ = ["ALS"]
 
 
-class ALS(RowSystems):
+class ALS(DeviceSystems):
     """Alternating least squares with an exact solution for every row.
 
     For fixed items the best features of a user are a small linear system of their own, so all
@@ -30,7 +31,8 @@ class ALS(RowSystems):
     -----
     Memory: ``16 N + 8 (m + n + 2)`` for the ratings in both orders, ``4 (f + 1)(m + n)`` for the
     model, and ``8 f^2 + 272 f`` a worker (``32 f`` with cg), with f padded to a multiple of 16;
-    with biases ``4 N`` for what they leave of the ratings.
+    with biases ``4 N`` for what they leave of the ratings. On a GPU the kernels are those of
+    cuMF_ALS in float32: ``4 f^2 + 4 f`` for each row of a batch instead, f a multiple of 8.
 
     Reproducibility: exact to the last bit, whatever the workers and chunks; a row has one writer
     and reads only the other side.
@@ -53,14 +55,23 @@ class ALS(RowSystems):
         r"\sum_{u\in\Omega_i} r_{ui}\, p_u"
     )
     card = Card(
-        parallel="Every row of a side is an independent job; workers take rows as they get free.",
+        parallel="Every row of a side is an independent job; workers take rows as they get free, "
+        "and on a GPU a thread block has one.",
         synchronises="One barrier after the users and one after the items of each sweep.",
         conflicts="None: a row has one writer, and the other side is only read.",
         cost="2 N f² + (m + n) f³ / 3 flops a sweep: quadratic in the rank, then cubic.",
-        memory="Ratings twice (by user and by item), the factors, and one f × f matrix a worker.",
-        kernel="Gram: 8 × 16 register tiles, float32; Cholesky in blocks and cg in rows, float64.",
+        memory="Ratings twice (by user and by item), the factors, and one f × f matrix a worker; "
+        "on a GPU one a row of a batch, 256 MiB in all.",
+        kernel="Gram: 8 × 16 register tiles, float32; Cholesky in blocks and cg in rows, float64. "
+        "On a GPU kernels.cuda.als, all in float32.",
     )
 
     simultaneous = param.Boolean(
         False, doc="Solve both sides from old values at once, to see why ALS must alternate."
     )
+
+    def supports(self, problem: Problem, backend: str = "cpu") -> str | None:
+        """Return None, or why not; a device keeps no second copy of a side."""
+        if backend == "cuda" and self.simultaneous:
+            return f"{self.title} takes sides in turn on CUDA: set simultaneous=false."
+        return super().supports(problem, backend)

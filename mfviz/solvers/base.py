@@ -265,8 +265,14 @@ class Solver(param.Parameterized):
             return None
         return (
             f"{self.title} needs {needed / 2**20:,.0f} MiB on the device, and "
-            f"{free / 2**20:,.0f} MiB are free. Take a lower rank, smaller batches, or ds_sgd_d, "
-            "which keeps only batches of the ratings there."
+            f"{free / 2**20:,.0f} MiB are free. {self.cure(n_users, n_items, nnz, free)}"
+        )
+
+    def cure(self, n_users: int, n_items: int, nnz: int, free: int) -> str:
+        """Say what to change where a device has only ``free`` bytes for what does not fit."""
+        return (
+            "Take a lower rank, smaller batches, or ds_sgd_d, which keeps only batches of the "
+            "ratings there."
         )
 
     @property

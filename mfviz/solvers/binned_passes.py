@@ -16,8 +16,10 @@ from mfviz.kernels.als import group_by_row
 from mfviz.kernels.cuda.ccd import THREADS, fit_feature, row_grid, step_biases
 from mfviz.kernels.rows import cut_rows, name_rows
 from mfviz.solvers.base import Context, Factors
-from mfviz.solvers.featurewise import subtract_start
+from mfviz.solvers.featurewise import DRIFT, subtract_start
+from mfviz.solvers.residual_sample import Sample, sample_part
 from mfviz.solvers.sides import ITEMS, USERS, Side, make_sides
+from mfviz.telemetry.events import Measured
 from mfviz.telemetry.memory import MemoryPart
 
 if TYPE_CHECKING:
@@ -93,6 +95,7 @@ class BinnedPasses:
         self._old = self.device.send("items' old feature", old, part="workspace")
         sides = make_sides(problem, context, factors)
         _sort(context, sides)
+        self._samples = [Sample(context, side) for side in sides if solver.check_residual]
         subtract_start(context, sides)
         self.sides = [self._send(side) for side in sides]
         self.pending = -1
@@ -156,6 +159,15 @@ class BinnedPasses:
                 A[empty] = 0.0
             if self.solver.biases:
                 download(b, side.biases)
+
+    def check(self, epoch: int) -> None:
+        """Tell how far the residual has drifted from what the model leaves of the ratings."""
+        self.refresh()
+        download, drift = self.device.driver.download, 0.0
+        for sample, side in zip(self._samples, self.sides, strict=True):
+            drift = max(drift, sample.drift(self.factors, self.pending, side.R, download))
+        name = DRIFT if self._samples[0].whole else f"{DRIFT} of a sample"
+        self.context.emit(Measured, epoch=epoch, name=name, value=drift, unit="rating")
 
     def epoch(self, *, whole: bool) -> Iterator[list[Op]]:
         """Write down an epoch, in parts that may be held in between.
@@ -296,4 +308,6 @@ def binned_parts(solver: CuMFCCD, n_users: int, n_items: int, nnz: int) -> list[
             add(f"biases of {name}", "PQ"[tag], f"4 {letter}", 4 * rows)
             add(f"steps of biases of {name}", "workspace", f"4 {letter}", 4 * rows)
     add("items' old feature", "workspace", "4 n", 4 * n_items)
+    if solver.check_residual:
+        found.append(sample_part(nnz))
     return found

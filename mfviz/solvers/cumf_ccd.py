@@ -30,7 +30,8 @@ class CuMFCCD(Featurewise):
     long, a pass comes tile by tile, so that what it gathers from stays in cache.*
 
     The residual lies by user and by item, sorted by the other side. It is not computed anew, so
-    that float32 additions make it drift. With ``biases``, which the paper has none of, an epoch
+    that float32 additions make it drift; how far is told as a measurement, on a GPU of a sample of
+    the ratings. With ``biases``, which the paper has none of, an epoch
     begins with the best bias of each item, then of each user. On the CPU the same passes are
     ``ccdpp``'s, a slice of rows a worker.
 
@@ -78,6 +79,12 @@ class CuMFCCD(Featurewise):
         doc="Ratings a thread of a row on a GPU, before the row gets twice as many threads.",
     )
 
+    check_residual = param.Integer(
+        10,
+        bounds=(0, 10_000),
+        doc="Epochs after which it is told how far the residual has drifted; 0: never.",
+    )
+
     def lanes(self, backend: str = "cpu") -> tuple[str, ...]:
         """A stream for each bin of rows on a device; the workers on the CPU."""
         if backend == "cpu":
@@ -110,4 +117,6 @@ class CuMFCCD(Featurewise):
                 visits += sum(op.ratings for op in ops)
                 if visits < last:
                     yield Checkpoint("chunk", epoch, visits)
+            if self.check_residual and epoch % self.check_residual == 0:
+                passes.check(epoch)
             yield Checkpoint("epoch", epoch, visits)

@@ -13,7 +13,7 @@ from typing import ClassVar
 import param
 
 from mfviz.backends.host import cpu_count
-from mfviz.backends.streams import Op, Program
+from mfviz.backends.streams import Program, segments
 from mfviz.data.problem import Problem
 from mfviz.solvers.base import Checkpoint, Context
 from mfviz.solvers.schedules import Schedule
@@ -30,7 +30,6 @@ PAPER = (
 )
 MODES = ("asynchronous", "alternate")
 M, N = USERS, ITEMS  # streams
-SEGMENT = 1024  # operations after which spans are read and stops are looked for
 
 
 class DualStreams(TwoCopies, param.ParameterizedABC):
@@ -104,7 +103,7 @@ class DualStreams(TwoCopies, param.ParameterizedABC):
         engine.factor = schedule.factor(epoch)
         ops = self.program(engine, nnz, context.chunk, epoch).ops
         done = 2 * (epoch - 1) * nnz
-        for part in _segments(ops, context.chunk):
+        for part in segments(ops, context.chunk):
             for _ in engine.run(part):
                 yield Checkpoint("chunk", epoch, engine.visits, running=True)
             done += sum(op.ratings for op in part)
@@ -154,13 +153,3 @@ class DualStreams(TwoCopies, param.ParameterizedABC):
             run = engine.visit(tag, low, stop, *block)
             program.kernel(tag, run, ratings=stop - low, tag=tag, block=block)
             low = stop
-
-
-def _segments(ops: list[Op], chunk: int) -> Iterator[list[Op]]:
-    """Cut a program where it may be held: after each kernel if a chunk is asked for."""
-    first = 0
-    for at, op in enumerate(ops, 1):
-        cut = op.kind == "kernel" and chunk < 1 << 62
-        if cut or at - first >= SEGMENT or at == len(ops):
-            yield ops[first:at]
-            first = at

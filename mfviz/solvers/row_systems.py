@@ -1,4 +1,4 @@
-"""Alternating least squares row by row, on the CPU: what ALS and cuMF_ALS have in common."""
+"""Alternating least squares row by row, on the CPU; :mod:`.device_systems` adds devices."""
 
 from __future__ import annotations
 

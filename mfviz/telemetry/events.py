@@ -153,7 +153,11 @@ class Evaluated(Event):
 @_register("block-taken")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockTaken(Event):
-    """A dynamic scheduler gave a block of the grid to a worker."""
+    """A dynamic scheduler gave a block of the grid to a worker.
+
+    ``wave`` is its place in the order of an epoch. Where ``until`` is not -1, both count one
+    sequence of takings and givings back: the block was held from ``wave`` to ``until``.
+    """
 
     epoch: int
     wave: int
@@ -161,6 +165,7 @@ class BlockTaken(Event):
     col: int
     worker: int
     ratings: int
+    until: int = -1
 
 
 @_register("allocated")

@@ -92,7 +92,7 @@ def test_memory_of_table_s1(mfviz: Any, solver: str, name: str) -> None:
 
 
 def test_memory_takes_split_and_context(mfviz: Any) -> None:
-    words = ["memory", "--solver", "als", "--users", 100, "--items", 50, "--json"]
+    words = ["memory", "--solver", "ccd", "--users", 100, "--items", 50, "--json"]
     whole = mfviz(*words, "--ratings", 700).json
     part = mfviz(*words, "--ratings", 1000, "--split", ".7,.1,.2").json
     assert part["total_mib"] == pytest.approx(whole["total_mib"])
@@ -119,7 +119,7 @@ def test_memory_takes_split_and_context(mfviz: Any) -> None:
     ],
 )
 def test_memory_refuses_with_one_clear_line(mfviz: Any, words: list[object], needle: str) -> None:
-    said = mfviz("memory", "--solver", "als", *words, "--json")
+    said = mfviz("memory", "--solver", "ccd", *words, "--json")
     assert said.code == 2
     assert said.out == ""
     assert said.err.count("\n") == 1

@@ -117,6 +117,16 @@ def test_set_reaches_any_setting_and_is_typed(mfviz: Any, ratings_file: Path) ->
     assert said.json["params"]["rank"] == 6
 
 
+def test_a_seed_is_that_of_the_split_too_however_it_is_given(
+    mfviz: Any, ratings_file: Path
+) -> None:
+    told = [mfviz(*quick(ratings_file, *words, "--json")).json for words in (
+        ("--seed", 4), ("--set", "seed=4"), ("--seed", 5)
+    )]  # fmt: skip
+    assert told[0]["fingerprint"] == told[1]["fingerprint"] != told[2]["fingerprint"]
+    assert told[0]["test_rmse"] == told[1]["test_rmse"]
+
+
 def test_the_same_seed_gives_the_same_numbers(mfviz: Any, ratings_file: Path) -> None:
     first, again, other = (
         mfviz(*quick(ratings_file, "--seed", seed, "--json")).json for seed in (7, 7, 8)

@@ -30,6 +30,8 @@ CASES: dict[str, dict[str, Any]] = {  # settings beside those that all have
     "msgd with biases": {"key": "msgd", "biases": True, "rank": 17},
     "ds_sgd_c": {"mode": "alternate"},
     "ds_sgd_d": {"mode": "alternate", "batch": 41, "biases": True},
+    "als": {"rank": 9, "lam": 0.3},
+    "als by cg": {"key": "als", "solve": "cg", "cg_steps": 2, "biases": True, "weighted": False},
     "cumf_als": {"biases": True, "batch": 7},
     "cumf_als in halves": {
         "key": "cumf_als", "solve": "cg", "cg_steps": 3, "precision": "half", "weighted": False,
@@ -39,11 +41,24 @@ CASES: dict[str, dict[str, Any]] = {  # settings beside those that all have
     "cumf_ccd of one feature": {"key": "cumf_ccd", "rank": 1, "each": 1, "inner": 2},
     "cumf_sgd": {"warps": 1, "workers": 1},
     "cumf_sgd of three": {"key": "cumf_sgd", "warps": 3, "workers": 1, "rank": 20},
+    "cumf_sgd in a wavefront": {
+        "key": "cumf_sgd", "scheduler": "wavefront", "warps": 1, "workers": 1, "columns": 3,
+    },
+    "cumf_sgd in a wavefront of three": {
+        "key": "cumf_sgd", "scheduler": "wavefront", "warps": 3, "workers": 3, "rank": 20,
+        "columns": 4,
+    },
+    "cumf_sgd in parts": {
+        "key": "cumf_sgd", "warps": 1, "workers": 1, "user_parts": 2, "item_parts": 3,
+    },
     "gpusgd": {"grid": 3, "threads_a_block": 4, "rank": 17},
     "fampsgd": {"order": "1/4", "kappa": 0.4, "biases": True},
     "ds_sgd_d asynchronous": {"key": "ds_sgd_d", "batch": 41, "rank": 3},
 }  # fmt: skip
-APART = {"cumf_sgd of three"}  # rows of one rating each: the order of visits does not matter
+APART = {
+    "cumf_sgd of three",
+    "cumf_sgd in a wavefront of three",
+}  # rows of one rating each: the order of visits does not matter
 IN_TURN = {"ds_sgd_d asynchronous"}  # the simulator does at once what it is told
 BRISK = {"rank": 5, "epochs": 2, "workers": 2, "lr": 0.08, "init_scale": 0.3}
 

@@ -189,11 +189,25 @@ def registers(cubin: bytes) -> int:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("compiler")
-def test_halves_are_read_and_written_eight_at_a_time() -> None:
-    text = compiled("visit_chunks", 128, (9, 0), True)
+@pytest.mark.parametrize("name", ["visit_chunks", "visit_wavefront"])
+def test_halves_are_read_and_written_eight_at_a_time(name: str) -> None:
+    """Both rows of 128, eight halves a lane, are one load and one store of 16 bytes each."""
+    text = compiled(name, 128, (9, 0), True)
     assert text.count("ld.global.v4") == text.count("st.global.v4") == 2
+    assert not re.findall(r"(?:ld|st)\.global\S*[bu]16", text), "a load of eight halves was cut"
     assert "cvt.f32.f16" in text
     assert "cvt.rn.f16.f32" in text or "cvt.rn.f16x2.f32" in text
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("compiler")
+def test_a_lock_is_taken_before_and_given_back_after_the_rows_are_touched() -> None:
+    """Fences keep loads behind the taking and stores before the giving back."""
+    text = compiled("visit_wavefront", 128, (9, 0), True)
+    order = [text.index(word) for word in ("atom.global.cas", "membar.gl", "ld.global.v4")]
+    assert order == sorted(order)
+    order = [text.rindex(word) for word in ("st.global.v4", "membar.gl", "atom.global.exch")]
+    assert order == sorted(order)
 
 
 def test_a_kernel_that_cannot_compile_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -190,6 +190,8 @@ def test_only_an_ordinary_file_is_replaced(folder: Path, tmp_path: Path) -> None
     with pytest.raises(RunFileError, match="is a device or a pipe"):
         pack(folder, device)
     assert device.is_fifo()
+    with pytest.raises(RunFileError, match="is a device or a pipe"):
+        open_run(device)
     with pytest.raises(RunFileError, match="is a folder"):
         pack(folder, tmp_path)
     with pytest.raises(RunFileError, match="does not exist; make it"):

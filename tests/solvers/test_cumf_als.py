@@ -11,6 +11,7 @@ from mfviz.kernels.cuda.als import gram_shape
 from mfviz.solvers.als import ALS
 from mfviz.solvers.base import Factors
 from mfviz.solvers.cumf_als import CuMFALS
+from mfviz.solvers.device_systems import DeviceSystems
 from tests.naive_gpu import als_by_cg
 from tests.solvers.recorded import Record, train
 from tests.solvers.test_als import distance, random_problem
@@ -68,10 +69,19 @@ def test_halves_are_what_is_stored() -> None:
     assert 3 * TOLERANCE["single"] < apart < 0.02
 
 
-@pytest.mark.parametrize("settings", [{}, {"biases": True, "batch": 7}], ids=str)
+FORMS: list[tuple[type[DeviceSystems], dict[str, Any]]] = [
+    (CuMFALS, {}),
+    (CuMFALS, {"biases": True, "batch": 7}),
+    (ALS, {"biases": True, "weighted": False}),
+]
+
+
+@pytest.mark.parametrize(("kind", "settings"), FORMS)
 @pytest.mark.parametrize("chunk", [None, 20])
-def test_a_device_is_asked_for_the_same(settings: dict[str, Any], chunk: int | None) -> None:
-    problem, solver = random_problem(), CuMFALS(**{**SETTINGS, **settings})
+def test_a_device_is_asked_for_the_same(
+    kind: type[DeviceSystems], settings: dict[str, Any], chunk: int | None
+) -> None:
+    problem, solver = random_problem(), kind(**{**SETTINGS, **settings})
     wanted = train(solver, problem).final
     driver, factors, spans, held, checkpoints = on_device(solver, problem, chunk)
     for name in ("P", "Q", "bu", "bi"):
@@ -81,6 +91,15 @@ def test_a_device_is_asked_for_the_same(settings: dict[str, Any], chunk: int | N
     kinds = {s["name"] for s in spans if s["op"] == "kernel"}
     assert kinds == {"users", "items", "solve users", "solve items"}
     assert memory_of(solver, problem) == memory_held(held)
+
+
+def test_a_device_has_sides_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mfviz.backends.cuda.why_not", lambda: None)
+    monkeypatch.setattr("mfviz.backends.cuda.free_bytes", lambda: None)
+    problem = random_problem()
+    assert "simultaneous=false" in (ALS(simultaneous=True).supports(problem, "cuda") or "")
+    assert "up to 256" in (ALS(rank=257).supports(problem, "cuda") or "")
+    assert ALS().supports(problem, "cuda") is None
 
 
 def test_rows_come_in_batches_where_their_systems_do_not_fit() -> None:

@@ -9,9 +9,10 @@ import pytest
 
 from mfviz.kernels.cuda.ccd import THREADS, row_grid
 from mfviz.kernels.rows import cut_rows
-from mfviz.solvers.binned_passes import bins_of
+from mfviz.solvers.binned_passes import BinnedPasses, bins_of
 from mfviz.solvers.ccdpp import CCDPP
 from mfviz.solvers.cumf_ccd import CuMFCCD
+from mfviz.telemetry.events import Measured
 from mfviz.telemetry.memory import MemoryPart
 from tests.naive_ccd import ccdpp
 from tests.naive_descent import model_of
@@ -87,6 +88,60 @@ def test_no_phase_begins_before_the_one_before_is_over(form: dict[str, Any]) -> 
         for a in phase
         for b in phase
     )
+
+
+def drifts(**settings: Any) -> list[tuple[int, str, float]]:
+    """What a device tells of its residual: epoch, name and value."""
+    told: list[dict[str, Any]] = []
+    solver = CuMFCCD(**{**BRISK, "epochs": 4, "check_residual": 2, **settings})
+    _, _, _, held, _ = on_device(
+        solver, random_problem(), told=lambda kind, **fields: told.append({"kind": kind, **fields})
+    )
+    assert memory_of(solver, random_problem()) == memory_held(held)
+    found = [fields for fields in told if fields["kind"] is Measured]
+    return [(fields["epoch"], fields["name"], fields["value"]) for fields in found]
+
+
+@pytest.mark.parametrize("form", [*FORMS, {"inner": 3}], ids=str)
+def test_a_device_tells_how_far_its_residual_drifts(form: dict[str, Any]) -> None:
+    found = drifts(**form)
+    assert [(epoch, name) for epoch, name, _ in found] == [
+        (2, "residual drift"),
+        (4, "residual drift"),
+    ]
+    assert all(0 < value < 1e-4 for _, _, value in found)
+
+
+def test_a_residual_that_is_off_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A feature that is forgotten is much more than rounding."""
+    check = BinnedPasses.check
+
+    def forgetful(self: BinnedPasses, epoch: int) -> None:
+        self.pending = -1
+        check(self, epoch)
+
+    monkeypatch.setattr(BinnedPasses, "check", forgetful)
+    assert min(value for _, _, value in drifts()) > 1e-2
+
+
+def test_of_many_ratings_a_sample_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mfviz.solvers.residual_sample.MOST", 64)
+    monkeypatch.setattr("mfviz.solvers.residual_sample.RUN", 16)
+    found = drifts(biases=True)
+    assert {name for _, name, _ in found} == {"residual drift of a sample"}
+    assert all(0 < value < 1e-4 for _, _, value in found)
+
+
+def test_the_cpu_tells_it_without_a_change() -> None:
+    problem = random_problem()
+    told, still = (
+        train(CuMFCCD(**{**BRISK, "epochs": 4, "check_residual": k}), problem) for k in (2, 0)
+    )
+    assert bits(told.final) == bits(still.final)
+    found = [fields for kind, fields in told.events if kind is Measured]
+    assert [fields["epoch"] for fields in found] == [2, 4]
+    assert all(0 < fields["value"] < 1e-4 for fields in found)
+    assert not still.events
 
 
 def test_rows_have_threads_by_their_length() -> None:

@@ -56,13 +56,16 @@ def twin(problem: Problem, initial: Factors, *, biased=False, shuffle=True, muta
     )  # fmt: skip
 
 
-def on_device(solver: Any, problem: Problem, chunk: int | None = None, **fake: Any) -> Any:
+def on_device(
+    solver: Any, problem: Problem, chunk: int | None = None, told: Any = None, **fake: Any
+) -> Any:
     """Train on a fake device; return driver, factors, spans, ledger's bytes and checkpoints."""
     driver, ledger, held = FakeDriver(**fake), Ledger(), {}
     with Crew(solver.threads) as crew:
         context = make_context(
-            solver, crew, ledger=ledger, backend="cuda", driver=driver, chunk=chunk
-        )
+            solver, crew, ledger=ledger, backend="cuda", driver=driver, chunk=chunk,
+            emit=told or (lambda kind, **fields: None),
+        )  # fmt: skip
         checkpoints: list[Checkpoint] = []
         for checkpoint in solver.iterate(problem, context):
             checkpoints.append(checkpoint)

@@ -83,7 +83,9 @@ def test_nvml_tells_what_this_process_holds(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize(
-    "processes", [[], [(os.getpid() + 1, 500)], [(os.getpid(), None)]], ids=str
+    "processes",
+    [[], [(os.getpid() + 1, 500)], [(os.getpid(), None)]],
+    ids=["none", "another", "of unknown size"],
 )
 def test_the_device_is_asked_where_nvml_is_silent(
     processes: list[tuple[int, int | None]], monkeypatch: pytest.MonkeyPatch

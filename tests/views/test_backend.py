@@ -28,14 +28,14 @@ def drawer_of(**defaults):
 
 @pytest.mark.usefixtures("without")
 def test_what_cannot_be_used_is_disabled_and_says_why():
-    drawer, _ = drawer_of(solver="msgd", compare="als")
+    drawer, _ = drawer_of(solver="msgd", compare="ccd")
     where = drawer.backends["A"]
     assert drawer.room["A"].visible
     assert where.options == ["CPU", "CUDA"]
     assert where.disabled_options == ["CUDA"]
     assert where.helper_text == "There is no driver: install one."
     assert where.value == "CPU"
-    assert not drawer.room["B"].visible, "als runs on the CPU only"
+    assert not drawer.room["B"].visible, "ccd runs on the CPU only"
     assert "B" not in drawer.backends, "nothing is made that nobody needs"
 
 
@@ -56,7 +56,7 @@ def test_a_choice_reaches_desk_address_and_check():
     assert desk.query()["backend"] == "cuda"
     assert [backend for _, (_, backend) in desk.solvers()] == ["cuda"]
     assert "on the device" in desk.preflight().sentence
-    desk.choose_solver("A", "als")
+    desk.choose_solver("A", "ccd")
     drawer.refresh()
     assert not drawer.room["A"].visible
     assert "on the device" not in desk.preflight().sentence

@@ -210,7 +210,7 @@ def test_a_suggestion_goes_into_its_field():
 
 def test_the_backend_is_chosen_where_a_solver_has_several(monkeypatch):
     monkeypatch.setattr("mfviz.backends.cuda.why_not", lambda: None)
-    settings = Settings(dict(registry()), "msgd", "als")
+    settings = Settings(dict(registry()), "msgd", "ccd")
     assert settings.places("A") == {"cpu": "", "cuda": ""}
     assert settings.places("B") == {"cpu": ""}
     assert (settings.backend("A"), settings.backend("B")) == ("cpu", "cpu")
@@ -219,7 +219,7 @@ def test_the_backend_is_chosen_where_a_solver_has_several(monkeypatch):
     assert (settings.backend("A"), settings.query()["backend"]) == ("cuda", "cuda")
     with pytest.raises(ParameterError, match="has cpu"):
         settings.choose_backend("B", "cuda")
-    settings.choose("A", "als")
+    settings.choose("A", "ccd")
     assert settings.backend("A") == "cpu", "it has no other"
     settings.choose("A", "ds_sgd_d")
     assert settings.backend("A") == "cuda", "the wish stays"

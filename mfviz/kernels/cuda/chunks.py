@@ -9,12 +9,47 @@ from __future__ import annotations
 
 import numpy as np
 
-from mfviz.kernels.cuda.target import cuda, kernel, types
+from mfviz.kernels.cuda.target import cuda, inlined, kernel, types
 from mfviz.kernels.cuda.vectors import held_by_lane, lanes_of, row_sum, row_tools
 
-__all__ = ["HALVES", "visit_chunks"]
+__all__ = ["HALVES", "half_visit", "visit_chunks"]
 
 HALVES = 8  # numbers of a 16-byte load
+
+
+def half_visit(width, shuffle):
+    """Return the device function that visits one rating and rounds both rows to float16.
+
+    Parameters
+    ----------
+    width : int
+    shuffle : bool
+
+    Returns
+    -------
+    callable
+        ``visit(P, Q, u, i, r, lr, keep, lane, p, q, sums)`` with ``keep`` = 1 - lr lam, called by
+        all lanes of a row; ``p`` and ``q`` are local and have room for a lane's part of a row,
+        ``sums`` is shared and has room for a number a lane.
+    """
+    held = held_by_lane(width, HALVES)
+    (load, store), total = row_tools(width, HALVES), row_sum(width, shuffle, HALVES)
+
+    def visit(P, Q, u, i, r, lr, keep, lane, p, q, sums):
+        load(P, u, lane, p)
+        load(Q, i, lane, q)
+        s = np.float32(0.0)
+        for k in range(held):
+            s += p[k] * q[k]
+        step = lr * (r - total(s, lane, sums))
+        for k in range(held):
+            a, b = p[k], q[k]
+            p[k] = step * b + keep * a
+            q[k] = step * a + keep * b
+        store(P, u, lane, p)
+        store(Q, i, lane, q)
+
+    return inlined(visit)
 
 
 def _signature():
@@ -45,7 +80,7 @@ def visit_chunks(width, shuffle):
     """
     lanes, most = np.int64(lanes_of(width, HALVES)), lanes_of(width, HALVES)
     held, real = held_by_lane(width, HALVES), types.float32
-    (load, store), total = row_tools(width, HALVES), row_sum(width, shuffle, HALVES)
+    visit_one = half_visit(width, shuffle)
 
     def visit(P, Q, ids, values, starts, nnz, per, length, workers, low, high, lr, lam):
         at = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
@@ -58,17 +93,6 @@ def visit_chunks(width, shuffle):
         for v in range(low, high):
             t = (starts[worker * per + v // length] + v % length) % nnz
             u, i = np.int64(ids[3 * t]), np.int64(ids[3 * t + 1])
-            load(P, u, lane, p)
-            load(Q, i, lane, q)
-            s = np.float32(0.0)
-            for k in range(held):
-                s += p[k] * q[k]
-            step = lr * (values[3 * t + 2] - total(s, lane, sums))
-            for k in range(held):
-                a, b = p[k], q[k]
-                p[k] = step * b + keep * a
-                q[k] = step * a + keep * b
-            store(P, u, lane, p)
-            store(Q, i, lane, q)
+            visit_one(P, Q, u, i, values[3 * t + 2], lr, keep, lane, p, q, sums)
 
     return visit

@@ -47,6 +47,9 @@ if installed and not SIMULATED:
 
     _INT32, _INT64 = ir.IntType(32), ir.IntType(64)
     _KINDS = {32: ir.FloatType(), 16: ir.HalfType()}
+    _WORDS = ir.VectorType(
+        _INT32, RUN // 4
+    )  # a vector of eight halves would be cut into four loads
 
     def _run_of(context: Any, builder: Any, matrix: Any, at: Any) -> tuple[Any, Any]:
         """Address of the vector of 16 bytes at ``A[row, col]``, and of such numbers as float32."""
@@ -74,12 +77,17 @@ if installed and not SIMULATED:
 
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             address, floats = _run_of(context, builder, signature.args[0], args[:3])
-            found = builder.load(address, align=RUN)
-            if found.type != floats:
-                found = builder.fpext(found, floats)
+            words = builder.load(builder.bitcast(address, _WORDS.as_pointer()), align=RUN)
+            kind = address.type.pointee.element
+            part = ir.VectorType(kind, floats.count // _WORDS.count)
             places = _places(context, builder, signature.args[3], args[3], args[4], floats.count)
             for k, place in enumerate(places):
-                builder.store(builder.extract_element(found, ir.Constant(_INT32, k)), place)
+                word = builder.extract_element(words, ir.Constant(_INT32, k // part.count))
+                inside = ir.Constant(_INT32, k % part.count)
+                found = builder.extract_element(builder.bitcast(word, part), inside)
+                if kind != floats.element:
+                    found = builder.fpext(found, floats.element)
+                builder.store(found, place)
             return context.get_dummy_value()
 
         return types.void(A, types.int64, types.int64, x, types.int64), codegen
