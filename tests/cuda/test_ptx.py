@@ -21,6 +21,7 @@ for found in pkgutil.iter_modules(package.__path__):  # each registers its kerne
     importlib.import_module(f"{package.__name__}.{found.name}")
 
 CAPABILITIES = [(7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 0)]
+APART = [(7, 0), (8, 0), (9, 0)]  # assembled with CUDA 12; the rest is with CUDA 13
 FRONT = (9, 0)  # what Numba's front end is told
 CUDA12 = [(7, 0), (7, 5), (8, 0), (8, 6), (8, 9), (9, 0)]
 
@@ -84,12 +85,16 @@ ALIKE = ("gram", "visit_chunks", "visit_rows")  # in which the front end is watc
 
 
 def cases(name: str) -> list[tuple[int, tuple[int, int]]]:
-    """Widths and capabilities: each capability with the widest rows, and two of them with all."""
-    widest, known = max(KERNELS[name].widths), capabilities()
+    """Widths and capabilities: each capability with the widest rows, and two of them with all.
+
+    With CUDA 12, which is there for 7.0, the narrowest rows stand for all that are not the widest.
+    """
+    widths, known = KERNELS[name].widths, capabilities()
+    others = (min(widths),) if known == CUDA12 else widths
     return [
         (width, cc)
-        for width, cc in itertools.product(KERNELS[name].widths, known)
-        if width == widest or cc in (FRONT, known[-1])
+        for width, cc in itertools.product(widths, known)
+        if width == max(widths) or (width in others and cc in (FRONT, known[-1]))
     ]
 
 
@@ -122,10 +127,11 @@ def test_grids_hold_every_row() -> None:
 @pytest.mark.usefixtures("compiler")
 @pytest.mark.parametrize("name", NAMES)
 def test_compiles_in_both_forms(name: str) -> None:
-    """The shared form is the simulator's; that it compiles at all is enough."""
+    """The shared form is the simulator's; that it compiles at all, once, is enough."""
     widest = max(KERNELS[name].widths)
     texts = {(*case, True): compiled(name, *case, True) for case in cases(name)}
-    texts[widest, FRONT, False] = compiled(name, widest, FRONT, False)
+    if capabilities() != CUDA12:
+        texts[widest, FRONT, False] = compiled(name, widest, FRONT, False)
     for told, text in texts.items():
         assert ".entry" in text, told
         assert ".local" not in text, f"{told}: a row does not fit the registers"
@@ -169,6 +175,8 @@ def test_rows_are_read_and_written_sixteen_bytes_at_a_time(width: int) -> None:
 def test_assembles_within_its_registers(name: str) -> None:
     module = pytest.importorskip("cuda.core", reason="cuda-core is not installed")
     for width, capability in cases(name):
+        if capabilities() == CUDA12 and capability not in APART:
+            continue
         code = module.ObjectCode.from_ptx(compiled(name, width, capability, True).encode())
         options = module.LinkerOptions(arch=f"sm_{capability[0]}{capability[1]}")
         cubin = module.Linker(code, options=options).link("cubin")
