@@ -98,6 +98,7 @@ TWINS: dict[str, Twin] = {
     "ds_sgd_d pageable": Twin("ds_sgd_d", {**ALTERNATE, "pinned": False}, _two_phases),
     "fampsgd": Twin("fampsgd", test_fampsgd.BRISK, _fractional),
     "gpusgd": Twin("gpusgd", test_gpusgd.BRISK, _strata, problem=problem_of),
+    "als": Twin("als", test_cumf_als.SETTINGS, _exact),
     "cumf_als": Twin("cumf_als", {**test_cumf_als.SETTINGS, "batch": 7}, _exact),
     "cumf_als by cg": Twin("cumf_als", {**CG, "precision": "single"}, _by_cg),
     "cumf_als in halves": Twin("cumf_als", {**CG, "precision": "half"}, _by_cg, HALF),
