@@ -19,7 +19,15 @@ from mfviz.kernels.cuda.target import SIMULATED
 from mfviz.solvers.base import Solver, registry
 from tests.cuda.in_simulator import share_alike
 from tests.naive_ccd import ccdpp
-from tests.solvers import test_als, test_cumf_als, test_cumf_sgd, test_fampsgd, test_gpusgd
+from tests.solvers import (
+    test_als,
+    test_cumf_als,
+    test_cumf_sgd,
+    test_fampsgd,
+    test_gpusgd,
+    test_partitions,
+    test_wavefront,
+)
 from tests.solvers import test_msgd as msgd
 from tests.solvers.recorded import Record, train
 from tests.solvers.replay import distance as model_distance
@@ -57,6 +65,17 @@ def _by_cg(record: Record, problem: Problem, solver: Any) -> float:
 
 def _chunks(record: Record, problem: Problem, solver: Solver) -> float:
     return test_cumf_sgd.distance(record.final, test_cumf_sgd.twin(problem, record.initial))
+
+
+def _wavefront(record: Record, problem: Problem, solver: Any) -> float:
+    blocks, shape = test_wavefront.taken(record), (solver.warps, solver.columns)
+    wanted = test_wavefront.twin(solver, problem, record.initial, blocks, shape)
+    return test_cumf_sgd.distance(record.final, wanted)
+
+
+def _parts(record: Record, problem: Problem, solver: Any) -> float:
+    wanted = test_partitions.twin(solver, problem, record.initial)
+    return test_cumf_sgd.distance(record.final, wanted)
 
 
 def _features(record: Record, problem: Problem, solver: Solver) -> float:
@@ -98,6 +117,7 @@ TWINS: dict[str, Twin] = {
     "ds_sgd_d pageable": Twin("ds_sgd_d", {**ALTERNATE, "pinned": False}, _two_phases),
     "fampsgd": Twin("fampsgd", test_fampsgd.BRISK, _fractional),
     "gpusgd": Twin("gpusgd", test_gpusgd.BRISK, _strata, problem=problem_of),
+    "als": Twin("als", test_cumf_als.SETTINGS, _exact),
     "cumf_als": Twin("cumf_als", {**test_cumf_als.SETTINGS, "batch": 7}, _exact),
     "cumf_als by cg": Twin("cumf_als", {**CG, "precision": "single"}, _by_cg),
     "cumf_als in halves": Twin("cumf_als", {**CG, "precision": "half"}, _by_cg, HALF),
@@ -106,6 +126,13 @@ TWINS: dict[str, Twin] = {
         _features,
     ),
     "cumf_sgd": Twin("cumf_sgd", {**test_cumf_sgd.BRISK, "warps": 1}, _chunks, HALVES),
+    "cumf_sgd in a wavefront": Twin(
+        "cumf_sgd", {**test_wavefront.BRISK, "warps": 3, "columns": 5}, _wavefront, HALVES,
+        problem_of,
+    ),
+    "cumf_sgd in parts": Twin(
+        "cumf_sgd", {**test_partitions.BRISK, "warps": 1, "epochs": 1}, _parts, HALVES, problem_of
+    ),
 }  # fmt: skip
 
 
