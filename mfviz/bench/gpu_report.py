@@ -74,7 +74,12 @@ def _memory(row: Row) -> float:
 
 GOALS = (
     Goal("SGD: ms an epoch, 25M-like, f = 64", _epoch(*SGD), most=5.0, stretch=2.5),
-    Goal("exact ALS: ms a sweep, 25M-like, f = 64", _epoch("als", "cumf_als"), most=20.0, stretch=10.0),
+    Goal(
+        "exact ALS: ms a sweep, 25M-like, f = 64",
+        _epoch("als", "cumf_als"),
+        most=20.0,
+        stretch=10.0,
+    ),
     Goal("DS-SGD-D, 4 batches: overlap of the smaller of copy and compute", _overlap, least=0.8),
     Goal("DS-SGD-D: device memory off its model", _memory, most=0.02),
     Goal("cost of event timing", lambda row: row.get("event_cost", math.nan), most=0.01),
