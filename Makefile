@@ -13,12 +13,13 @@ DEV := $(VENV)/.dev-installed
 PIP := $(RUN) pip --disable-pip-version-check install -qq --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help dev explore test test-page test-behind test-ptx test-ptx12 browser lint format bench warm clean
+.PHONY: help dev explore test test-page test-behind test-ptx test-ptx12 test-gpu browser lint format bench warm clean
 
 help:
 	@echo "make explore   serve the explorer on this machine (PORT=5006 to choose the port)"
 	@echo "make test      run all tests (ARGS='-k als' to choose; MFVIZ_DATA_DIR for real ratings)"
 	@echo "make test-ptx  compile every CUDA kernel for 7.5 to 12.0; no GPU needed (test-ptx12: 7.0 to 9.0)"
+	@echo "make test-gpu  run every CUDA solver on this machine's GPU (PYTHON= what has numba-cuda, MINUTES=8)"
 	@echo "make lint      check style and types (make format to mend the style)"
 	@echo "make bench     measure the page, the solvers and the cost of watching on this machine"
 	@echo "make dev       the environment that tests and lint need; they make it by themselves, too"
@@ -38,7 +39,8 @@ test-page:
 	@$(RUN) pytest -m ui $(ARGS) || [ $$? -eq 5 ]
 
 test-behind:
-	@nice -n 19 $(RUN) pytest -n 2 --dist loadfile -m "not ui" $(ARGS) >.tests-behind.log 2>&1; \
+	@nice -n 19 $(RUN) pytest -n 2 --dist loadfile --no-loadscope-reorder \
+	  -m "not ui" $(ARGS) >.tests-behind.log 2>&1; \
 	code=$$?; cat .tests-behind.log; [ $$code -eq 0 ] || [ $$code -eq 5 ]
 
 # The CUDA wheels take 0.5 GB and exclude each other, so each kind has an environment of its own.
@@ -46,12 +48,30 @@ test-ptx: WHEELS := 13
 test-ptx12: WHEELS := 12
 test-ptx test-ptx12: OTHER = .venv-cuda$(WHEELS)
 test-ptx test-ptx12:
-	@test -x $(OTHER)/bin/python || $(PYTHON) -m venv $(OTHER)
-	@$(OTHER)/bin/python -m pip --disable-pip-version-check install -qq \
-	  --constraint constraints.txt hatchling
-	@$(OTHER)/bin/python -m pip --disable-pip-version-check install -qq \
-	  --constraint constraints.txt --no-build-isolation --editable '.[dev,cuda$(WHEELS)]'
+	@$(MAKE) --no-print-directory $(OTHER) WHEELS=$(WHEELS)
 	@$(OTHER)/bin/python -m pytest -n 2 tests/cuda tests/backends $(ARGS)
+
+.PHONY: .venv-cuda12 .venv-cuda13
+.venv-cuda12 .venv-cuda13:
+	@test -x $@/bin/python || $(PYTHON) -m venv $@
+	@$@/bin/python -m pip --disable-pip-version-check install -qq \
+	  --constraint constraints.txt hatchling
+	@$@/bin/python -m pip --disable-pip-version-check install -qq \
+	  --constraint constraints.txt --no-build-isolation --editable '.[dev,cuda$(WHEELS)]'
+
+# The PYTHON that has all of GPU_NEEDS is taken as it is, with neither a page nor a network; else an
+# environment is made. MINUTES is for machines that are lent, REPORT a file that grows with the tests.
+GPU_NEEDS := click hypothesis numba_cuda numpy pandas param platformdirs psutil pyarrow pytest tqdm
+test-gpu: WHEELS := 13
+test-gpu: OTHER = .venv-cuda$(WHEELS)
+test-gpu:
+	@missing=$$($(PYTHON) -c 'import importlib.util as u, sys; \
+	  print(*[m for m in sys.argv[1:] if not u.find_spec(m)])' $(GPU_NEEDS)) || missing=$(PYTHON); \
+	if [ -z "$$missing" ]; then python="$(PYTHON)"; else python=$(OTHER)/bin/python; \
+	  echo "$(PYTHON) lacks $$missing: the tests run in $(OTHER)"; \
+	  $(MAKE) --no-print-directory $(OTHER) WHEELS=$(WHEELS) || exit; fi; \
+	MFVIZ_GPU_MINUTES="$(MINUTES)" MFVIZ_GPU_REPORT="$(REPORT)" \
+	  $$python -m pytest -v tests/gpu $(ARGS)
 
 browser: $(BASE)
 	@$(RUN) mfviz.browser || { \

@@ -64,6 +64,7 @@ def factorize(
     workers: int | None = None,
     seed: int = 0,
     backend: str = "cpu",
+    device: int = 0,
     evaluate_every: int = 1,
     progress: bool | None = None,
     **params: Any,
@@ -85,6 +86,8 @@ def factorize(
         Without them, what is proposed for the data.
     seed : int
         Of split, initial factors and order.
+    device : int
+        Of several of the backend, as ``mfviz devices`` counts them.
     evaluate_every : int
         Epochs between two evaluations; 0 for one at the end.
     progress : bool, optional
@@ -107,7 +110,7 @@ def factorize(
     given = {"rank": rank, "epochs": epochs, "workers": workers, "seed": seed}
     chosen = {name: value for name, value in given.items() if value is not None}
     made = make_solver(solver, problem, **chosen, **params)
-    run = Run(problem, made, backend=backend, evaluate_every=evaluate_every)
+    run = Run(problem, made, backend=backend, device=device, evaluate_every=evaluate_every)
     watch(run, shown=progress)
     if run.status == "failed":
         raise MfvizError(f"{solver} failed: {run.reason}")
@@ -140,7 +143,7 @@ def as_ratings(given: Any, name: str = "ratings", *, columns: Sequence[str | int
     """
     if isinstance(given, Ratings):
         return given
-    if hasattr(given, "columns") and hasattr(given, "iloc"):
+    if hasattr(given, "iloc") and hasattr(given, "columns"):
         return _from_pandas(given, name, columns)
     if hasattr(given, "__arrow_c_stream__"):
         return _from_arrow(given, name, columns)
@@ -163,14 +166,16 @@ def as_ratings(given: Any, name: str = "ratings", *, columns: Sequence[str | int
 
 
 def _from_pandas(frame: Any, name: str, columns: Sequence[str | int]) -> Ratings:
-    from mfviz.data.tables import roles_of
+    from mfviz.data.tables import roles_of, told_of
 
     roles = roles_of(list(map(str, frame.columns)), columns, name)
     user, item, rating = (
         frame.iloc[:, at].to_numpy() for at in (roles.user, roles.item, roles.rating)
     )
     times = None if roles.time is None else _seconds(frame.iloc[:, roles.time])
-    return Ratings.from_triples(user, item, rating, name=name, times=times)
+    told = told_of([str(frame.columns[at]) for at in (roles.user, roles.item, roles.rating)])
+    notices = told if roles.guessed or roles.double else ()
+    return Ratings.from_triples(user, item, rating, name=name, notices=notices, times=times)
 
 
 def _from_arrow(given: Any, name: str, columns: Sequence[str | int]) -> Ratings:
@@ -178,7 +183,13 @@ def _from_arrow(given: Any, name: str, columns: Sequence[str | int]) -> Ratings:
 
     from mfviz.data.tables import read_table, roles_of
 
-    table = pa.table(given)
+    try:
+        table = pa.table(given)
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        raise DataError(
+            f"{name}: found a {type(given).__name__} of which Arrow makes no table ({error}); "
+            "columns of user, item and rating are needed."
+        ) from None
     names = table.schema.names
     roles = roles_of(names, columns, name)
     wanted = [at for at in (roles.user, roles.item, roles.rating, roles.time) if at is not None]

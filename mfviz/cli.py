@@ -24,6 +24,7 @@ __all__ = ["cli", "main"]
 HOMES = {
     "explore": "mfviz.cli_explore",
     "solvers": "mfviz.cli_info",
+    "devices": "mfviz.cli_info",
     "datasets": "mfviz.cli_info",
     "data": "mfviz.cli_info",
     "memory": "mfviz.cli_info",
@@ -37,6 +38,7 @@ HELP = {
     "explore": "Serve the explorer on this machine.",
     "run": "Train a solver and tell its RMSE, times and memory.",
     "solvers": "List the solvers and their settings.",
+    "devices": "List what can be trained on.",
     "datasets": "List the data sets.",
     "data": "Download a data set, tell what a file holds, or clear what is kept.",
     "memory": "Predict the memory of a solver.",
@@ -75,6 +77,13 @@ class Lazy(click.Group):
             raise click.UsageError(f"no command {args[0]!r}; there are {', '.join(HELP)}.")
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; a reader that went (head, less) is no failure, as it is to click."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            return _reader_gone()
+
 
 @click.group(
     cls=Lazy,
@@ -99,7 +108,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             prog_name="mfviz",
             standalone_mode=False,
         )
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it may be closed: mfviz run ... >&-
+            sys.stdout.flush()
     except (click.Abort, KeyboardInterrupt):
         code = fail(130, "interrupted")
     except click.exceptions.NoArgsIsHelpError as error:
@@ -125,11 +135,15 @@ def fail(code: int, message: str) -> int:
     return code
 
 
+def _reader_gone() -> int:
+    """End in silence: Python must not complain at exit about what it could not write either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
 def _input_error(error: Any) -> int:
     if isinstance(error, BrokenPipeError):
-        # The reader (head, less) has gone; Python must not complain about it at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return _reader_gone()
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         return fail(2, f"{where}{error.strerror or error}")

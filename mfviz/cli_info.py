@@ -1,7 +1,8 @@
-"""``mfviz solvers``, ``datasets``, ``data`` and ``memory``: what there is and what it takes."""
+"""``mfviz solvers``, ``devices``, ``datasets``, ``data`` and ``memory``: what there is."""
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from mfviz.data.catalog import Entry
     from mfviz.solvers.base import Solver
 
-__all__ = ["data", "datasets", "memory", "solvers"]
+__all__ = ["data", "datasets", "devices", "memory", "solvers"]
 
 BACKENDS = ("cpu", "cuda")
 MIB = 1 << 20
@@ -43,9 +44,43 @@ def solvers(as_json: bool) -> None:
         rows = [(p["name"], _value(p["default"]), _range(p), p["doc"]) for p in item["params"]]
         click.echo(table(("setting", "default", "range", "meaning"), rows, indent="  "))
         for name, settings in item["published"].items():
-            told = " ".join(f"--set {key}={_value(value)}" for key, value in settings.items())
-            click.echo(f"  published for {name}: {told}")
+            told = " ".join(f"{key}={_value(value)}" for key, value in settings.items())
+            click.echo(f'  --preset "{name}": {told}')
         click.echo()
+
+
+@click.command()
+@as_option
+def devices(as_json: bool) -> None:
+    """List what can be trained on: this machine's cores, and its CUDA devices by number."""
+    from mfviz.backends import cuda
+    from mfviz.experiments.identity import device_name
+    from mfviz.telemetry.memory import available_bytes
+
+    free, total = available_bytes()
+    found: list[dict[str, Any]] = [
+        {"backend": "cpu", "name": device_name(), "free_bytes": free, "total_bytes": total}
+    ]
+    for each in cuda.devices():
+        capability = ".".join(map(str, each.capability))
+        more = {"device": each.index, "name": each.name, "capability": capability}
+        sizes = {"free_bytes": cuda.free_bytes(each.index), "total_bytes": each.total_bytes}
+        found.append({"backend": "cuda", **more, **sizes, "uuid": each.uuid})
+    reason = cuda.why_not()
+    if as_json:
+        echo_json({"devices": found, "cuda": reason or True})
+        return
+    rows = [
+        (
+            row["backend"], str(row.get("device", "")), row["name"], row.get("capability", ""),
+            size(row["free_bytes"]) if row["free_bytes"] is not None else "-",
+            size(row["total_bytes"]),
+        )
+        for row in found
+    ]  # fmt: skip
+    click.echo(table(("--backend", "--device", "name", "capability", "free", "memory"), rows))
+    if reason:
+        click.echo(f"no CUDA: {reason}")
 
 
 def describe(cls: type[Solver]) -> dict[str, Any]:
@@ -72,6 +107,7 @@ def _param(name: str, parameter: param.Parameter) -> dict[str, Any]:
         "name": name,
         "default": parameter.default,
         "bounds": list(bounds) if bounds else None,
+        "inclusive": list(parameter.inclusive_bounds) if bounds else None,
         "doc": parameter.doc,
     }
     if hasattr(parameter, "objects"):
@@ -93,7 +129,8 @@ def _range(described: dict[str, Any]) -> str:
     low, high = described["bounds"] or (None, None)
     if low is None and high is None:
         return ""
-    return f"{'' if low is None else _value(low)}..{'' if high is None else _value(high)}"
+    above = "" if described["inclusive"][0] else ">"
+    return f"{above}{'' if low is None else _value(low)}..{'' if high is None else _value(high)}"
 
 
 @click.command()
@@ -128,7 +165,7 @@ def get(name: str, yes: bool) -> None:
     from mfviz.data.places import locate
 
     found = entry(name)
-    files = locate(name)
+    files = locate(name, named=True)
     if files:
         click.echo(f"{name} is here already: {files[0].parent}")
         return
@@ -262,8 +299,8 @@ def memory(
     for name, value in (("users", users), ("items", items), ("ratings", ratings)):
         if value < 1:
             raise ParameterError(f"--{name} is {value}; it must be at least 1.", name)
-    if context_mib < 0:
-        raise ParameterError(f"--context-mib is {context_mib}; it must be 0 or more.")
+    if not 0 <= context_mib < math.inf:
+        raise ParameterError(f"--context-mib is {context_mib}; it must be a number from 0 up.")
     chosen = make_solver(solver, **{n: v for n, v in given.items() if v is not None})
     if backend is None:
         backend = "cuda" if context_mib and "cuda" in chosen.backends else "cpu"
@@ -272,6 +309,8 @@ def memory(
             f"{chosen.title} has no {backend} backend; it runs on {', '.join(chosen.backends)}."
         )
     training = round(ratings * _shares(split)[0])
+    if training < 1:
+        raise ParameterError(f"--split {split} of {ratings} ratings leaves none to train on.")
     model = chosen.memory(users, items, training, backend)
     parts: list[dict[str, Any]] = [
         {"name": p.name, "part": p.part, "place": p.place, "formula": p.formula, "bytes": p.bytes}
@@ -323,7 +362,7 @@ def _shares(text: str | None) -> tuple[float, float, float]:
             f"--split is {text!r}; it must be three shares, as in .7,.1,.2.", "split"
         ) from None
     shares = (train, validation, test)
-    if min(shares) < 0 or train == 0 or abs(sum(shares) - 1) > 1e-6:
+    if not (min(shares) >= 0 and train > 0 and abs(sum(shares) - 1) <= 1e-6):  # NaN too
         raise ParameterError(
             f"--split is {text}; the shares must be positive and add up to 1.", "split"
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import uuid
 from pathlib import Path
@@ -16,7 +15,6 @@ from mfviz.errors import MfvizError, ParameterError
 
 if TYPE_CHECKING:
     from mfviz.data.problem import Problem
-    from mfviz.solvers.base import Solver
     from mfviz.telemetry.history import History
 
 __all__ = ["run", "warm"]
@@ -49,6 +47,10 @@ ROWS = 12  # epochs in the table for people; the rest is left out in the middle
     "--leave-out", type=int, metavar="K", help="Hold out K ratings of each user, not a share."
 )
 @click.option("--backend", default="cpu", metavar="cpu|cuda", show_default=True)
+@click.option("--device", default=0, show_default=True, help="Of several, see: mfviz devices.")
+@click.option(
+    "--preset", metavar="NAME", help="Published settings, see: mfviz solvers; options given win."
+)
 @click.option("--rank", type=int, help="Features; without it, what is proposed for the data.")
 @click.option("--epochs", type=int, help="Passes over the ratings; without it, as proposed.")
 @click.option("--workers", type=int, help="Threads; without it, one for each core.")
@@ -66,6 +68,7 @@ def run(
     solver: str,
     data: str,
     backend: str,
+    device: int,
     settings: tuple[str, ...],
     trace: Path | None,
     as_json: bool,
@@ -73,21 +76,25 @@ def run(
 ) -> int:
     """Train a solver on a data set and tell how it went.
 
-    Settings that are not given are those that mfviz proposes for the data. Exit code 1 says that
-    the run failed, 130 that it was interrupted; what was reached is told in both cases.
+    Settings that are not given are those of the preset, else those that mfviz proposes for the
+    data. Exit code 1 says that the run failed or its trace could not be written, 130 that it was
+    interrupted; what was reached is told in all cases.
     """
+    from mfviz.api import make_solver
     from mfviz.experiments.run import Run
-    from mfviz.experiments.store import pack
     from mfviz.progress import watch
     from mfviz.telemetry.history import History
 
-    problem = _problem(data, given)
-    chosen = _solver(solver, problem, settings, given)
+    wanted = _settings(solver, settings, given)
+    problem = _problem(data, {**given, "seed": wanted["seed"]})
+    chosen = make_solver(solver, problem, **wanted)
     run_id = uuid.uuid4().hex[:12]
     folder = _folder(run_id, trace)
     timing = {name: given[name] for name in ("pace", "evaluate_every")}
     try:
-        made = Run(problem, chosen, backend=backend, folder=folder, run_id=run_id, **timing)
+        made = Run(
+            problem, chosen, backend=backend, device=device, folder=folder, run_id=run_id, **timing
+        )
     except MfvizError:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -98,15 +105,14 @@ def run(
     except KeyboardInterrupt:
         interrupted = True
     history.follow(made.log)
-    if trace is not None and folder is not None:
-        pack(folder, trace)
     if as_json:
         echo_json(report(history))
     else:
         click.echo(tell(history))
+    kept = trace is None or folder is None or _kept(folder, trace)
     if interrupted:
         return 130
-    return 1 if history.status == "failed" else 0
+    return 0 if kept and history.status != "failed" else 1
 
 
 @click.command()
@@ -199,14 +205,15 @@ def _problem(data: str, given: dict[str, Any]) -> Problem:
     )
 
 
-def _solver(key: str, problem: Problem, texts: tuple[str, ...], given: dict[str, Any]) -> Solver:
-    """Make the solver: what was given, over what is proposed for the data."""
-    from mfviz.api import make_solver
+def _settings(key: str, texts: tuple[str, ...], given: dict[str, Any]) -> dict[str, Any]:
+    """Read the settings that were given: a preset's, over them options' and those of --set."""
+    from mfviz.experiments.proposals import published
     from mfviz.solvers.base import solver_class
     from mfviz.views.settings import parse
 
     known = solver_class(key).hyper_parameters()
-    chosen = {n: given[n] for n in ("rank", "epochs", "workers", "seed") if given[n] is not None}
+    chosen = published(key, given["preset"]) if given["preset"] is not None else {}
+    chosen |= {n: given[n] for n in ("rank", "epochs", "workers", "seed") if given[n] is not None}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
@@ -216,21 +223,15 @@ def _solver(key: str, problem: Problem, texts: tuple[str, ...], given: dict[str,
                 f"{key} has no setting {name!r}; it has {', '.join(known)}.", name
             )
         chosen[name] = parse(known[name], value, name)
-    return make_solver(key, problem, **chosen)
+    return chosen
 
 
 def _folder(run_id: str, trace: Path | None) -> Path | None:
     """Make the run's folder: a killed run leaves its events there, for mfviz replay."""
-    from mfviz.experiments.store import new_folder
+    from mfviz.experiments.store import check_target, new_folder
 
     if trace is not None:
-        parent = trace.absolute().parent
-        if trace.is_dir():
-            raise ParameterError(f"--trace {trace} is a folder; name a file, as in run.mfviz.")
-        if not parent.is_dir():
-            raise ParameterError(f"--trace {trace}: the folder {parent} does not exist; make it.")
-        if not os.access(parent, os.W_OK):
-            raise ParameterError(f"--trace {trace}: the folder {parent} cannot be written to.")
+        check_target(trace)
     try:
         return new_folder(run_id)
     except OSError as error:
@@ -238,3 +239,20 @@ def _folder(run_id: str, trace: Path | None) -> Path | None:
             raise
         click.echo(f"mfviz: the run is not kept on disk: {error}", err=True)
         return None
+
+
+def _kept(folder: Path, trace: Path) -> bool:
+    """Write the trace; where that fails (the disk is full), say where the run lies instead."""
+    from mfviz.experiments.store import pack
+
+    try:
+        pack(folder, trace)
+    except (OSError, MfvizError) as error:
+        reason = " ".join(str(error).split())
+        click.echo(
+            f"mfviz: {trace} could not be written ({reason}); the run is kept in {folder}, which "
+            "mfviz replay reads too.",
+            err=True,
+        )
+        return False
+    return True

@@ -6,6 +6,7 @@ reason, where they are absent. Nothing but this machine is ever connected to.
 
 from __future__ import annotations
 
+import importlib.util
 import ipaddress
 import os
 import socket
@@ -24,6 +25,18 @@ settings.register_profile("mfviz", deadline=None, derandomize=True)
 settings.load_profile("mfviz")
 
 ROOT = Path(__file__).resolve().parent.parent
+HAS_TIMEOUT = importlib.util.find_spec("pytest_timeout") is not None
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Know the settings of pytest-timeout where it is absent: a machine with a GPU may be bare."""
+    if not HAS_TIMEOUT:
+        parser.addini("timeout", "seconds of a test at most; needs pytest-timeout")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not HAS_TIMEOUT:
+        config.addinivalue_line("markers", "timeout(seconds): has no effect here")
 
 
 def _is_local(address: Any) -> bool:

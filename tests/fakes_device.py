@@ -58,6 +58,7 @@ class FakeDriver(Driver):
     fail_at: int = 0
     name: str = "fake GPU"
     place: str = "cuda:0"
+    uuid: str = ""
     clock: str = "cuda-events"
     shuffles: bool = True
     calls: list[tuple[str, int, Any]] = field(default_factory=list)

@@ -208,6 +208,11 @@ def step_biases(
     return int(visits)
 
 
+def triad(blocks, a, b, c, factor) -> int:
+    a[:] = b + factor * c
+    return len(a)
+
+
 Done = tuple[Callable[..., int], tuple[int, ...], tuple[int, ...]]
 DONE: dict[str, Done] = {  # what is run, and positions of the arrays that are written and read
     "visit_rows": (visit_rows, (0,), (1, 5)),
@@ -220,5 +225,6 @@ DONE: dict[str, Done] = {  # what is run, and positions of the arrays that are w
     "fit_feature": (fit_feature, (), ()),
     "step_biases": (step_biases, (), ()),
     "gram": (gram, (7, 8), (0, 1, 6)),
+    "triad": (triad, (0,), (1, 2)),
     "solve_systems": (solve_systems, (0,), (2, 3)),
 }

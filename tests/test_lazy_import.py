@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -41,3 +42,21 @@ def test_help_needs_neither_jit_nor_gui(arguments: list[str]) -> None:
         [sys.executable, "-c", code.format(arguments)], capture_output=True, text=True, check=False
     )
     assert outcome.returncode == 0, outcome.stderr
+
+
+def test_kernels_compile_where_no_cache_can_be_written(tmp_path: Path) -> None:
+    """A container may have neither a home nor a package folder that can be written to."""
+    code = (
+        "import numba.core.caching as caching\n"
+        "places = (getattr(caching, 'CacheImpl', None) or caching._CacheImpl)._locator_classes\n"
+        "del places[1:]\n"  # as if all but what NUMBA_CACHE_DIR names were read-only
+        "from mfviz.kernels.metrics import dot\n"
+        "import numba, pathlib\n"
+        "assert pathlib.Path(numba.config.CACHE_DIR).parent == pathlib.Path({!r})\n"
+    )
+    outcome = subprocess.run(
+        [sys.executable, "-c", code.format(str(tmp_path))], capture_output=True, text=True,
+        check=False, env={**os.environ, "NUMBA_CACHE_DIR": "", "TMPDIR": str(tmp_path)},
+    )  # fmt: skip
+    assert outcome.returncode == 0, outcome.stderr
+    assert not list(tmp_path.iterdir())

@@ -17,12 +17,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mfviz.backends.device import chosen
 from mfviz.errors import DeviceError, UnsupportedError
 from mfviz.kernels.cuda import target
 from mfviz.kernels.cuda.target import SIMULATED, cuda
 
-__all__ = ["CudaDriver", "Found", "SimulatedDriver", "devices", "free_bytes", "open_driver",
-           "why_not"]  # fmt: skip
+__all__ = [
+    "CudaDriver", "Found", "SimulatedDriver", "devices", "find", "free_bytes", "open_driver",
+    "why_not",
+]  # fmt: skip
 
 INSTALL = "pip install 'mfviz[cuda13]', or 'mfviz[cuda12]' for GPUs older than Turing"
 
@@ -38,12 +41,15 @@ class Found:
     capability : (int, int)
         Compute capability.
     total_bytes : int
+    uuid : str
+        As nvidia-smi and NVML have it; empty where there is none.
     """
 
     index: int
     name: str
     capability: tuple[int, int]
     total_bytes: int
+    uuid: str = ""
 
 
 def why_not() -> str | None:
@@ -52,6 +58,11 @@ def why_not() -> str | None:
         return None
     if not target.installed:
         return f"CUDA needs numba-cuda, which is not installed: {INSTALL}."
+    if not hasattr(np, "row_stack"):
+        return (
+            f"numba-cuda compiles nothing with NumPy {np.__version__}, which has no row_stack: "
+            "pip install 'numpy<2.5'."
+        )
     error = _driver_error()
     if error is not None:
         if "NO_DEVICE" in error:
@@ -81,16 +92,29 @@ def devices() -> list[Found]:
         name = device.name.decode() if isinstance(device.name, bytes) else str(device.name)
         with device:
             total = int(cuda.current_context().get_memory_info()[1])
-        found.append(Found(index, name, tuple(device.compute_capability), total))
+        uuid = str(getattr(device, "uuid", ""))
+        found.append(Found(index, name, tuple(device.compute_capability), total, uuid))
     return found
 
 
-def free_bytes(index: int = 0) -> int | None:
-    """Bytes that are free on a device; None where that is not known (no device, the simulator)."""
+def free_bytes(index: int | None = None) -> int | None:
+    """Bytes that are free on a device; None where that is not known (no device, the simulator).
+
+    Parameters
+    ----------
+    index : int, optional
+        Position in :func:`devices`; by default the device that this thread uses.
+    """
     if SIMULATED or why_not() is not None:
         return None
+    return _memory(chosen() if index is None else index)[0]
+
+
+def _memory(index: int) -> tuple[int, int]:
+    """Free and total bytes of a device; for any thread."""
     with cuda.gpus[index]:
-        return int(cuda.current_context().get_memory_info()[0])
+        free, total = cuda.current_context().get_memory_info()
+    return int(free), int(total)
 
 
 class CudaDriver:
@@ -113,8 +137,8 @@ class CudaDriver:
         from numba import config
 
         config.CUDA_LOW_OCCUPANCY_WARNINGS = False  # a batch's last rows are few, and known to be
-        self.name, self.place = found.name, f"cuda:{found.index}"
-        self._capability = found.capability
+        self.name, self.place, self.uuid = found.name, f"cuda:{found.index}", found.uuid
+        self._capability, self._index = found.capability, found.index
         cuda.select_device(found.index)
 
     def stream(self) -> Any:
@@ -192,9 +216,8 @@ class CudaDriver:
             ) from error
 
     def memory(self) -> tuple[int, int]:
-        """Free and total bytes of the device, as it reports them."""
-        free, total = cuda.current_context().get_memory_info()
-        return int(free), int(total)
+        """Free and total bytes of the device, as it reports them; for any thread."""
+        return _memory(self._index)
 
     def close(self) -> None:
         """Free what numba-cuda keeps until it is convenient."""
@@ -237,7 +260,7 @@ class SimulatedDriver(CudaDriver):
     _turn = threading.Lock()
 
     def __init__(self, found: Found) -> None:
-        self.name, self.place = found.name, f"cuda:{found.index}"
+        self.name, self.place, self.uuid = found.name, f"cuda:{found.index}", found.uuid
         self._capability = found.capability
 
     def event(self) -> Any:
@@ -282,8 +305,8 @@ class SimulatedDriver(CudaDriver):
         """Nothing is held."""
 
 
-def open_driver(index: int = 0) -> CudaDriver:
-    """Open a device for the calling thread.
+def find(index: int) -> Found:
+    """Return a device.
 
     Parameters
     ----------
@@ -299,6 +322,24 @@ def open_driver(index: int = 0) -> CudaDriver:
     if reason is not None:
         raise UnsupportedError(reason)
     found = devices()
-    if index >= len(found):
-        raise UnsupportedError(f"there is no device {index}; there are {len(found)}, from 0.")
-    return SimulatedDriver(found[index]) if SIMULATED else CudaDriver(found[index])
+    if not 0 <= index < len(found):
+        names = ", ".join(f"{device.index} ({device.name})" for device in found)
+        raise UnsupportedError(f"there is no device {index} here; there is {names}.")
+    return found[index]
+
+
+def open_driver(index: int | None = None) -> CudaDriver:
+    """Open a device for the calling thread.
+
+    Parameters
+    ----------
+    index : int, optional
+        Position in :func:`devices`; by default the device that this thread uses.
+
+    Raises
+    ------
+    UnsupportedError
+        If there is no such device, with the reason.
+    """
+    found = find(chosen() if index is None else index)
+    return SimulatedDriver(found) if SIMULATED else CudaDriver(found)

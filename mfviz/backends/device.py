@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,9 +21,31 @@ from mfviz.errors import DeviceError
 from mfviz.telemetry.clock import SpanBuffer
 from mfviz.telemetry.memory import Ledger
 
-__all__ = ["Device", "Driver", "EventClock"]
+__all__ = ["Device", "Driver", "EventClock", "chosen", "using"]
 
 POLL_S = 0.0002  # how often the end of a program is asked for
+_chosen: ContextVar[int] = ContextVar("device", default=0)
+
+
+def chosen() -> int:
+    """Position of the device that this thread uses; 0 if nobody chose another."""
+    return _chosen.get()
+
+
+@contextmanager
+def using(index: int) -> Iterator[None]:
+    """Use another device in this thread; it is looked at when one is opened.
+
+    Parameters
+    ----------
+    index : int
+        Position in :func:`mfviz.backends.cuda.devices`.
+    """
+    token = _chosen.set(index)
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
 
 
 class Driver(Protocol):
@@ -29,6 +53,7 @@ class Driver(Protocol):
 
     name: str
     place: str
+    uuid: str
     clock: str
     shuffles: bool
 
@@ -70,7 +95,7 @@ class Driver(Protocol):
         """Launch a registered kernel."""
 
     def memory(self) -> tuple[int, int]:
-        """Free and total bytes of the device, as it reports them."""
+        """Free and total bytes of the device, as it reports them; for any thread."""
 
     def close(self) -> None:
         """Give everything back."""
@@ -131,6 +156,8 @@ class Device:
         Counts each array on the device, and each pinned one, under a name.
     streams : int
         Number of streams, which are also the lanes.
+    timed : bool
+        Whether copies and kernels are timed by events; without, there are no spans.
 
     Attributes
     ----------
@@ -140,10 +167,15 @@ class Device:
         Of the spans.
     lost : bool
         Whether it has failed: nothing can be had from it any more.
+    elapsed_ns : int
+        Device time of the programs that were run, each from its first operation to its last; known
+        without timing, too. Set it to 0 to begin anew.
     """
 
-    def __init__(self, driver: Driver, ledger: Ledger, streams: int) -> None:
-        self.lost = False
+    def __init__(
+        self, driver: Driver, ledger: Ledger, streams: int, *, timed: bool = True
+    ) -> None:
+        self.lost, self.timed, self.elapsed_ns = False, timed, 0
         self.driver, self.ledger = driver, ledger
         self.name, self.place, self.clock = driver.name, driver.place, driver.clock
         self._streams = [driver.stream() for _ in range(streams)]
@@ -231,6 +263,7 @@ class Device:
                     yield
                     looked = time.monotonic()
             times = self._read([pair for pair in marks if pair])
+            self.elapsed_ns += max(map(self._clock.read, ends)) - begin
         except (DeviceError, GeneratorExit):
             raise
         except Exception as error:
@@ -240,7 +273,8 @@ class Device:
                 "What was learnt up to the last evaluation is kept; run again, and if it fails "
                 "again, restart the program to get a fresh context."
             ) from error
-        self._draw(spans, jobs, times, begin, waiting)
+        if self.timed:
+            self._draw(spans, jobs, times, begin, waiting)
 
     def _issue(self, op: Op) -> tuple[Any, Any] | None:
         stream = self._streams[op.stream]
@@ -254,6 +288,9 @@ class Device:
             )
             return None
         assert op.run is not None
+        if not self.timed:
+            op.run(stream)
+            return None
         start = self._clock.mark(stream)
         op.run(stream)
         return start, self._clock.mark(stream)

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from mfviz.bench.gpu_cli import gpu
 from mfviz.cli_common import as_option, echo_json, table
 from mfviz.errors import ParameterError
 
@@ -20,9 +21,12 @@ DATA = click.option(
 @click.group(invoke_without_command=True)
 @click.pass_context
 def bench(context: click.Context) -> None:
-    """Measure mfviz on this machine; without a name, everything but data, peers and traces."""
+    """Measure mfviz on this machine; without a name, all but data, gpu, peers and traces."""
     if context.invoked_subcommand is None:
         context.invoke(everything)
+
+
+bench.add_command(gpu)
 
 
 @bench.command("all")

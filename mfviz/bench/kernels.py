@@ -19,7 +19,7 @@ from mfviz.data.problem import Problem
 from mfviz.experiments.bandwidth import MIB_OF_ARRAY, gathers_per_s, gigabytes_per_s
 from mfviz.progress import progress_bar
 from mfviz.solvers.base import registry, solver_class
-from mfviz.theory.cost import FAMILIES, epoch_cost
+from mfviz.theory.cost import epoch_cost, family_of
 
 __all__ = ["measure", "tell"]
 
@@ -147,7 +147,8 @@ def _row(
         "epoch_s_by_round": [row["epoch_s"] for row in rows],
         "mega_updates_per_s": middle["updates"] / epoch_s / 1e6,
     }
-    cost = epoch_cost(FAMILIES[key], *shape) if key in FAMILIES else None
+    family = family_of(key)
+    cost = epoch_cost(family, *shape) if family else None
     rate = cost.bytes / epoch_s / 1e9 if cost else float("nan")
     gathers = cost.gathers / epoch_s if cost and cost.gathers else float("nan")
     return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from mfviz.telemetry.memory import available_bytes
 
 __all__ = ["machine", "words"]
 
-PACKAGES = ("numpy", "numba", "bokeh", "panel", "holoviews")
+PACKAGES = ("numpy", "numba", "numba-cuda", "bokeh", "panel", "holoviews")
 
 
 def machine() -> dict[str, Any]:
@@ -29,8 +29,19 @@ def machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "mfviz": __version__,
-        **{name: version(name) for name in PACKAGES},
+        **_versions(),
     }
+
+
+def _versions() -> dict[str, str]:
+    """Versions of what is installed: a machine with a GPU may have no page."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
 
 
 def words(described: dict[str, Any]) -> str:

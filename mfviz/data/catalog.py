@@ -1,7 +1,8 @@
 """Ratings by name: where a name is looked up, and what is said where it is not found.
 
-A name is a path, or else a folder or file under ``MFVIZ_DATA_DIR``, or else under the cache of
-downloads, or else a synthetic set. Sets that were loaded stay in memory, the last few, as long as
+The name of a data set is looked up under ``MFVIZ_DATA_DIR``, in the cache of downloads, in the
+working directory, and then among the synthetic sets. Any other text is a path, or else one below
+those two folders. Sets that were loaded stay in memory, the last few, as long as
 their files do not change; large ones stay on disk besides, as columns (:mod:`column_cache`).
 """
 
@@ -88,7 +89,7 @@ def find(name_or_path: str | os.PathLike[str]) -> Source:
     """
     text = os.fspath(name_or_path).strip()
     known = next((found for found in ENTRIES if found.name == text), None)
-    files = locate(text)
+    files = locate(text, named=known is not None)
     if files:
         return Source(known.name if known else _shown(text), files, known)
     if known is not None:

@@ -105,6 +105,9 @@ def checker(dialect: Dialect) -> Check:
                 f"found {len(fields)} field(s) in {shown(line)}, where other lines have "
                 f"{dialect.width}, separated by {DELIMITERS[dialect.delimiter]}."
             )
+        colon = next((field for field in fields if ":" in field), "")
+        if colon and dialect.delimiter == "::":  # of which the fast reader takes each apart
+            return f"found a colon inside {shown(colon)}, where '::' separates the fields."
         return (
             check_id("user", fields[user])
             or check_id("item", fields[item])

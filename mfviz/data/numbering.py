@@ -15,7 +15,7 @@ import pandas as pd
 
 from mfviz.errors import DataError
 
-__all__ = ["lookup", "number", "plain", "stable_order"]
+__all__ = ["lookup", "lookup_any", "number", "plain", "stable_order"]
 
 Ids = npt.NDArray[Any]
 Int32 = npt.NDArray[np.int32]
@@ -108,7 +108,7 @@ def lookup(known: Ids, wanted: npt.ArrayLike) -> Int32:
     Parameters
     ----------
     known : (distinct,) int64 or str array
-        Ids in ascending order, at the position of their number.
+        Ids at the position of their number; those of ascending order are not sorted first.
     wanted : (count,) array_like
         Ids to find. The number 7 and the text "7" are the same id here, because one file may have
         been read as whole numbers and the other as text.
@@ -129,11 +129,44 @@ def lookup(known: Ids, wanted: npt.ArrayLike) -> Int32:
     order = None
     if known.dtype.kind != array.dtype.kind:
         known, array = known.astype(str), array.astype(str)
+    if not (known[1:] > known[:-1]).all():
         order = np.argsort(known, kind="stable")
         known = known[order]
     at = np.minimum(np.searchsorted(known, array), len(known) - 1)
     number = at if order is None else order[at]
     return np.where(known[at] == array, number, -1).astype(np.int32)
+
+
+def lookup_any(known: Ids, wanted: npt.ArrayLike) -> Int32:
+    """Find the numbers of ids as :func:`lookup` does; what can be no id, as None, is not known.
+
+    Parameters
+    ----------
+    known : (distinct,) int64 or str array
+    wanted : (count,) array_like
+        Of any values.
+
+    Returns
+    -------
+    (count,) int32
+        Numbers; -1 where an id is not known.
+    """
+    try:
+        return lookup(known, wanted)
+    except DataError:
+        array = np.asarray(wanted, dtype=object).ravel()
+        usable = np.array([_is_id(value) for value in array], dtype=np.bool_)
+        found = np.full(len(array), -1, dtype=np.int32)
+        found[usable] = lookup(known, array[usable])
+        return found
+
+
+def _is_id(value: object) -> bool:
+    try:
+        plain(np.array([value], dtype=object))
+    except DataError:
+        return False
+    return True
 
 
 def stable_order(keys: npt.NDArray[np.integer[Any]], count: int) -> npt.NDArray[np.int64]:

@@ -103,7 +103,7 @@ def in_archive(path: Path) -> tuple[Path, str] | None:
     return None
 
 
-def locate(text: str) -> tuple[Path, ...]:
+def locate(text: str, *, named: bool = False) -> tuple[Path, ...]:
     """Files that a name or path stands for; empty if there are none.
 
     Parameters
@@ -111,20 +111,26 @@ def locate(text: str) -> tuple[Path, ...]:
     text : str
         A path, or one below ``MFVIZ_DATA_DIR`` or the cache: "ml-1m", "ml-100k/u1.base". A set
         may lie there as its archive, "ml-1m.zip", and a member of one is a path below it.
+    named : bool
+        Whether the text is the name of a data set. Then those two come first, and what happens to
+        have that name in the working directory last.
     """
     if not text or "\0" in text:
         return ()
-    places = [Path(os.path.expanduser(text))]
-    if not places[0].is_absolute():
-        places += [base / text for base in (data_dir(), cache_dir()) if base is not None]
-    for at, place in enumerate(places):
-        archive = place.with_name(f"{place.name}.zip") if at and place.name else place
+    path = Path(os.path.expanduser(text))
+    places = [path]
+    if not path.is_absolute():
+        below = [base / text for base in (data_dir(), cache_dir()) if base is not None]
+        places = [*below, path] if named else [path, *below]
+    for place in places:
+        below_it = place is not path and bool(place.name)
+        archive = place.with_name(f"{place.name}.zip") if below_it else place
         if os.path.isdir(place):
             files = ratings_files(place)
             if files:
                 return files
         elif os.path.exists(place) or in_archive(place):
             return (place,)
-        if at and os.path.isfile(archive):
+        if below_it and os.path.isfile(archive):
             return (archive,)
     return ()

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
+from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -62,6 +64,7 @@ class Problem:
         seed : int
             Kept for the record; nothing is drawn.
         """
+        _check_numbers(test, test.n_users, test.n_items)
         u = train.user_numbers(test.user_ids)[test.u]
         i = train.item_numbers(test.item_ids)[test.i]
         keep = (u >= 0) & (i >= 0)
@@ -112,15 +115,7 @@ class Problem:
         # Kernels check no index, so this is the border at which all of them are checked once.
         for part in (self.train, self.test):
             _check_arrays(part)
-            for side, number, count in (
-                ("user", part.u, self.n_users), ("item", part.i, self.n_items)
-            ):  # fmt: skip
-                if part.nnz and (number.min() < 0 or number.max() >= count):
-                    wrong = number.min() if number.min() < 0 else number.max()
-                    raise DataError(
-                        f"{part.name}: found {side} number {wrong} among {count} {side}s; numbers "
-                        f"must go from 0 to {count - 1}. Ratings.from_triples makes such numbers."
-                    )
+            _check_numbers(part, self.n_users, self.n_items)
 
     @property
     def name(self) -> str:
@@ -183,6 +178,17 @@ def _check_arrays(part: Ratings) -> None:
         )
 
 
+def _check_numbers(part: Ratings, n_users: int, n_items: int) -> None:
+    """Refuse numbers that are none of a row."""
+    for side, number, count in (("user", part.u, n_users), ("item", part.i, n_items)):
+        if part.nnz and (number.min() < 0 or number.max() >= count):
+            wrong = number.min() if number.min() < 0 else number.max()
+            raise DataError(
+                f"{part.name}: found {side} number {wrong} among {count} {side}s; numbers "
+                f"must go from 0 to {count - 1}. Ratings.from_triples makes such numbers."
+            )
+
+
 def split(
     ratings: Ratings,
     *,
@@ -217,11 +223,13 @@ def split(
     DataError
         If no training rating would be left, or times are missing or all the same.
     """
-    if not 0.0 <= holdout < 1.0:
+    share: Any = holdout  # a caller may not have looked at the types
+    number: Any = seed
+    if not isinstance(share, Real) or not 0.0 <= float(share) < 1.0:
         raise ParameterError(
             f"holdout is {holdout}; it must be at least 0 and below 1. Try 0.1.", "holdout"
         )
-    if seed < 0:
+    if not isinstance(number, Integral) or number < 0:
         raise ParameterError(f"seed is {seed}; it must be a whole number from 0 up.", "seed")
     if by not in WAYS:
         raise ParameterError(f"a split is by {' or '.join(WAYS)}, not by {by!r}.", "by")
@@ -229,6 +237,7 @@ def split(
         raise ParameterError(
             f"leave_out is {leave_out}; it must be a whole number from 0 up.", "leave_out"
         )
+    _check_numbers(ratings, ratings.n_users, ratings.n_items)  # before anything counts by them
     if not leave_out:
         told = ("Split by time: the test ratings are the latest.",) if by == "time" else ()
         return _parts(ratings, hold_out(ratings, holdout, seed, by), seed, told)

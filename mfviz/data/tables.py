@@ -17,7 +17,7 @@ from mfviz.data.numbering import number
 from mfviz.data.roles import ROLES, Roles, choose, pick, role
 from mfviz.errors import DataError
 
-__all__ = ["read_parquet", "read_table", "roles_of", "times_of"]
+__all__ = ["read_parquet", "read_table", "roles_of", "times_of", "told_of"]
 
 
 def roles_of(names: Sequence[str], columns: Sequence[str | int], label: str) -> Roles:
@@ -113,16 +113,26 @@ def read_table(table: Any, names: Sequence[str], label: str, *, guessed: bool = 
     user_ids, u = _ids(user, names[0], label)
     item_ids, i = _ids(item, names[1], label)
     r = _ratings(rating, names[2], label)
-    picked = ", ".join(repr(printable(name)) for name in names[:3])
-    told = (f"Columns read as user, item and rating: {picked}.",) if guessed else ()
+    told = told_of(names[:3]) if guessed else ()
     return Columns(user_ids, u, item_ids, i, r, told, times_of(time[0]) if time else None)
 
 
+def told_of(names: Sequence[str]) -> tuple[str]:
+    """Notice of the columns that were taken, for a choice that was no clear one.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Columns of user, item and rating.
+    """
+    picked = ", ".join(repr(printable(name)) for name in names)
+    return (f"Columns read as user, item and rating: {picked}.",)
+
+
 def _ids(column: Any, name: str, label: str) -> tuple[npt.NDArray[Any], npt.NDArray[np.int32]]:
+    if pa.types.is_dictionary(column.type):
+        column = _decoded(column)
     kind = column.type
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-        column = column.cast(kind)
     try:
         if any(test(kind) for test in TEXT):
             words = column.cast(pa.large_binary()).dictionary_encode()
@@ -137,6 +147,18 @@ def _ids(column: Any, name: str, label: str) -> tuple[npt.NDArray[Any], npt.NDAr
         f"{label}: the column {printable(name)!r} is of type {kind}; ids must be whole numbers or "
         "text. Convert it, or choose another column."
     )
+
+
+def _decoded(column: Any) -> Any:
+    """Values of a dictionary (pandas' and polars' categories) in place of their codes."""
+    kind = column.type.value_type
+    if any(test(kind) for test in TEXT):
+        kind = pa.large_string()  # Arrow cannot decode the string views of polars
+    chunks = [
+        pa.DictionaryArray.from_arrays(chunk.indices, chunk.dictionary.cast(kind)).cast(kind)
+        for chunk in column.chunks
+    ]
+    return pa.chunked_array(chunks, type=kind)
 
 
 def _ratings(column: Any, name: str, label: str) -> npt.NDArray[np.float32]:

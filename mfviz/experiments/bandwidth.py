@@ -7,12 +7,15 @@ from functools import cache
 
 import numpy as np
 
+from mfviz.backends.device import Driver
 from mfviz.backends.host import Crew, cpu_count
+from mfviz.kernels.cuda.triad import COLUMNS, RUNS, THREADS
 from mfviz.kernels.triad import gathered_sum, triad
 
-__all__ = ["gathers_per_s", "gigabytes_per_s", "memory_limit"]
+__all__ = ["device_gigabytes_per_s", "gathers_per_s", "gigabytes_per_s", "memory_limit"]
 
 MIB_OF_ARRAY = 64  # three of them a worker are far more than any cache
+RUNS_OF_ARRAY = 1 << 24  # of 16 bytes: 256 MiB, and three of them are more than any device's cache
 
 
 def gigabytes_per_s(workers: int, *, mib: int = MIB_OF_ARRAY, repeat: int = 3) -> float:
@@ -43,10 +46,60 @@ def gigabytes_per_s(workers: int, *, mib: int = MIB_OF_ARRAY, repeat: int = 3) -
     return arrays.nbytes / best / 1e9
 
 
+def device_gigabytes_per_s(
+    driver: Driver, *, runs: int = RUNS_OF_ARRAY, repeat: int = 20
+) -> float:
+    """Measure the bandwidth of a device's memory by its own events.
+
+    Parameters
+    ----------
+    driver : Driver
+        Opened by this thread.
+    runs : int
+        16-byte pieces of each of three arrays.
+    repeat : int
+        Passes; the fastest counts.
+
+    Returns
+    -------
+    float
+        10^9 bytes a second: two arrays read and one written, as :func:`gigabytes_per_s` has it.
+    """
+    a, b, c = (driver.empty((runs, COLUMNS), np.float32) for _ in range(3))
+    stream, blocks = driver.stream(), -(-runs // (THREADS * RUNS))
+    pairs = [(driver.event(), driver.event()) for _ in range(repeat)]
+    for start, end in [pairs[0], *pairs]:  # the first launch compiles, and counts nowhere
+        driver.record(start, stream)
+        driver.launch("triad", COLUMNS, blocks, THREADS, stream, (a, b, c, np.float32(2.0)))
+        driver.record(end, stream)
+    driver.synchronise()
+    fastest = min(driver.elapsed_ms(start, end) for start, end in pairs)
+    return 3 * 16 * runs / max(fastest, 1e-9) / 1e6
+
+
 @cache
-def memory_limit() -> float:
-    """Bandwidth of this machine's memory in bytes a second, all cores at once; measured once."""
-    return 1e9 * gigabytes_per_s(cpu_count())
+def memory_limit(backend: str = "cpu") -> float:
+    """Bandwidth of memory in bytes a second, all cores at once or of a device; measured once.
+
+    Parameters
+    ----------
+    backend : str
+        "cpu", or "cuda" for the device in use.
+
+    Raises
+    ------
+    UnsupportedError
+        If there is no such device.
+    """
+    if backend == "cpu":
+        return 1e9 * gigabytes_per_s(cpu_count())
+    from mfviz.backends.cuda import open_driver
+
+    driver = open_driver()
+    try:
+        return 1e9 * device_gigabytes_per_s(driver)
+    finally:
+        driver.close()
 
 
 def gathers_per_s(

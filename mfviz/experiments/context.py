@@ -30,6 +30,7 @@ def make_context(
     chunk: int | None = None,
     backend: str = "cpu",
     driver: Driver | None = None,
+    timed: bool = True,
 ) -> Context:
     """Make the context of one training, seeded by the solver's seed.
 
@@ -48,7 +49,9 @@ def make_context(
     backend : str
         "cpu" or "cuda".
     driver : Driver, optional
-        Of the device; the first CUDA device by default.
+        Of the device; by default that of the CUDA device that this thread uses.
+    timed : bool
+        As :class:`mfviz.backends.device.Device` has it.
     """
     lanes, ledger = solver.lanes(backend), ledger or Ledger()
     device = None
@@ -57,13 +60,13 @@ def make_context(
             from mfviz.backends.cuda import open_driver
 
             driver = open_driver()
-        device = Device(driver, ledger, len(lanes))
+        device = Device(driver, ledger, len(lanes), timed=timed)
     context = Context(
         rng=np.random.default_rng(solver.seed),
         crew=crew,
         gate=Gate(),
         ledger=ledger,
-        spans=SpanBuffer.make(lanes, clock=device.clock if device else "host"),
+        spans=SpanBuffer.make(lanes, solver.spans_a_lane, device.clock if device else "host"),
         emit=emit,
         lr=float(getattr(solver, "lr", 0.0)),
         lam=float(solver.lam),

@@ -15,6 +15,7 @@ import numpy as np
 from mfviz.backends.host import Crew
 from mfviz.errors import MfvizError
 from mfviz.experiments.context import make_context
+from mfviz.experiments.device_events import log_epoch, sampling
 from mfviz.experiments.divergence import Rule, suggestion
 from mfviz.experiments.evaluate import rmse, sum_of_squares
 from mfviz.experiments.warmup import warming
@@ -26,7 +27,6 @@ from mfviz.telemetry.events import (
     EpochEnded,
     Evaluated,
     Freed,
-    MemorySampled,
     Noticed,
     ParamChanged,
     Span,
@@ -105,7 +105,8 @@ class Drive:
         try:
             with RssSampler(self.log):
                 self.context = self._context(crew)
-                return self._solve(self.solver.iterate(self.problem, self.context))
+                with sampling(self.log, self.context.device):
+                    return self._solve(self.solver.iterate(self.problem, self.context))
         finally:
             if not crew.busy:  # workers that never came back are left behind
                 crew.close()
@@ -145,6 +146,7 @@ class Drive:
             start=self.run.start_factors,
             chunk=self.run.chunk,
             backend=self.run.backend,
+            timed=self.run.timed,
         )
 
     def _solve(self, steps: Iterator[Checkpoint]) -> Outcome:
@@ -238,9 +240,7 @@ class Drive:
         )
         device = self.context.device
         if device is not None:
-            free, total = device.driver.memory()
-            used = {"used_bytes": total - free, "total_bytes": total}
-            self.log.append(MemorySampled, place=device.place, **used)
+            log_epoch(self.log, device, checkpoint.epoch)
         every = self.run.evaluate_every
         if every and checkpoint.epoch % every == 0:
             self._evaluate()

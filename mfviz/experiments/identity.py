@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mfviz
+from mfviz.backends.device import chosen
 from mfviz.backends.host import cpu_count
 from mfviz.telemetry.events import SCHEMA
 
@@ -71,7 +72,7 @@ def device_name(backend: str = "cpu") -> str:
         from mfviz.backends.cuda import devices
 
         found = devices()
-        return found[0].name if found else ""
+        return found[chosen()].name if chosen() < len(found) else ""
     return _processor()
 
 

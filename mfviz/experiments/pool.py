@@ -78,7 +78,7 @@ class Pool:
         with self._lock:
             if self._closed:
                 raise MfvizError("The pool is shut down; no run can be started any more.")
-            baton = Baton(device(runs[0].backend))
+            baton = Baton(device(runs[0].backend, runs[0].device))
             for run in runs:
                 run.baton = baton
                 baton.enqueue(run)

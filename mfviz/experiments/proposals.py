@@ -23,9 +23,10 @@ import numpy as np
 
 from mfviz.data.problem import Problem
 from mfviz.data.ratings import Ratings
+from mfviz.errors import ParameterError
 from mfviz.solvers.base import solver_class
 
-__all__ = ["FAMILIES", "KNOWN", "Known", "propose", "recognise"]
+__all__ = ["FAMILIES", "KNOWN", "Known", "propose", "published", "recognise"]
 
 # Solvers that share settings: the same model, arithmetic and loss, in another order.
 FAMILIES = {
@@ -156,6 +157,42 @@ KNOWN = (
           {"sgd": _sgd(0.04, decay=0.9, epochs=20), "fpsgd": _fpsgd(0.04),
            "als": _als(0.075, epochs=10), "strip_sgd": _strips(0.04)}),
 )  # fmt: skip
+
+
+def published(solver: str, name: str) -> dict[str, Any]:
+    """Return the settings that a paper or its authors' code gives.
+
+    Parameters
+    ----------
+    solver : str
+        Key of a solver.
+    name : str
+        As the solver declares it in ``published``, or a part of that which only one has; upper
+        and lower case are one.
+
+    Returns
+    -------
+    dict
+        The settings that were published; others are not in it.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such solver or preset, or several have that in their names.
+    """
+    known = solver_class(solver).published
+    if not known:
+        raise ParameterError(
+            f"{solver} has no presets: nothing was published for it that mfviz knows.", "preset"
+        )
+    wanted = name.strip().casefold()
+    same = [full for full in known if full.casefold() == wanted]
+    found = same or [full for full in known if wanted and wanted in full.casefold()]
+    if len(found) != 1:
+        names = ", ".join(repr(full) for full in found or known)
+        what = f"more than one preset with {name!r}" if found else f"no preset {name!r}; there are"
+        raise ParameterError(f"{solver} has {what}: {names}.", "preset")
+    return dict(known[found[0]])
 
 
 def propose(solver: str, data: Problem | Ratings) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from mfviz.data.numbering import lookup_any
 from mfviz.data.problem import Problem
-from mfviz.errors import MfvizError
+from mfviz.errors import DataError, MfvizError
 from mfviz.experiments.picture import as_png, as_svg
 from mfviz.experiments.store import copy_log, pack
 from mfviz.solvers.base import Factors
@@ -113,17 +114,30 @@ class Result:
         Parameters
         ----------
         users, items : array_like
-            Ids as they were in the ratings; one of them may be a single id.
+            Ids as they were in the ratings; one of them may be a single id. The number 7 and the
+            text "7" are the same id, as they are in files.
 
         Returns
         -------
         ndarray of float64
             The training mean where the user or the item was never seen in training.
+
+        Raises
+        ------
+        DataError
+            If there are several users and several items, but not as many of them.
         """
-        wanted_u, wanted_i = np.broadcast_arrays(np.asarray(users), np.asarray(items))
-        u, seen_u = _find(self.problem.train.user_ids, wanted_u.ravel())
-        i, seen_i = _find(self.problem.train.item_ids, wanted_i.ravel())
-        known = seen_u & seen_i
+        given_u, given_i = np.asarray(users), np.asarray(items)
+        try:
+            wanted_u, wanted_i = np.broadcast_arrays(given_u, given_i)
+        except ValueError:
+            raise DataError(
+                f"found users of shape {given_u.shape} and items of shape {given_i.shape}; give "
+                "as many of both, or a single one of either."
+            ) from None
+        u = lookup_any(self.problem.train.user_ids, wanted_u.ravel())
+        i = lookup_any(self.problem.train.item_ids, wanted_i.ravel())
+        known = (u >= 0) & (i >= 0)
         found = np.full(known.shape, self.problem.train.mean)
         found[known] = self.factors.predict(u[known], i[known])
         return found.reshape(wanted_u.shape)
@@ -191,6 +205,11 @@ class Result:
         Returns
         -------
         Path
+
+        Raises
+        ------
+        RunFileError
+            If no file can be put there.
         """
         with tempfile.TemporaryDirectory(prefix="mfviz-save-") as scratch:
             folder = Path(scratch)
@@ -222,18 +241,6 @@ def summary(tables: History) -> str:
             f"{last.test_rmse:.4f}, {last.solve_s:.3g} s solving"
         )
     return "; ".join(words)
-
-
-def _find(
-    known: npt.NDArray[Any], wanted: npt.NDArray[Any]
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
-    """Numbers of ids in the sorted ``known``, and which of them exist."""
-    try:
-        at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
-        seen = np.asarray(known[at] == wanted, dtype=bool)
-    except TypeError:  # numbers asked of a set of names, or the reverse: none is known
-        at, seen = np.zeros(len(wanted), dtype=np.intp), np.zeros(len(wanted), dtype=bool)
-    return at.astype(np.int32), np.broadcast_to(seen, at.shape)
 
 
 def _table(rows: list[Any], columns: tuple[str, ...]) -> pd.DataFrame:

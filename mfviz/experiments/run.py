@@ -14,20 +14,24 @@ from __future__ import annotations
 import math
 import threading
 import uuid
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
+from mfviz.backends.device import using
 from mfviz.data.problem import Problem
 from mfviz.errors import MfvizError, ParameterError, UnsupportedError
 from mfviz.experiments.controls import Controls
 from mfviz.experiments.drive import Drive, Outcome
 from mfviz.experiments.identity import identity
 from mfviz.experiments.result import Result, save_arrays
-from mfviz.experiments.turns import Baton, device
+from mfviz.experiments.turns import Baton
+from mfviz.experiments.turns import device as queue_of
 from mfviz.experiments.watch import Watch
 from mfviz.solvers.base import Factors, Solver, expected
 from mfviz.telemetry.events import Noticed, RunEnded, RunStarted, Snapshot
 from mfviz.telemetry.log import EventLog
+from mfviz.telemetry.memory import available_bytes
 
 __all__ = ["ENDED", "Run"]
 
@@ -65,6 +69,11 @@ class Run:
         Shared by the runs of a job; without it the run is a job of its own.
     run_id : str, optional
         Made up if it is not given.
+    device : int
+        Which device of the backend, counted from 0 as :func:`mfviz.backends.cuda.devices` does.
+    timed : bool
+        Whether a device's copies and kernels are timed. Without, their lanes stay empty: that
+        serves only to measure what timing costs.
 
     Attributes
     ----------
@@ -82,7 +91,7 @@ class Run:
     Raises
     ------
     UnsupportedError
-        If the solver cannot serve the problem on that backend.
+        If the solver cannot serve the problem on that backend, or there is no memory for it.
     ParameterError
         If a number is out of bounds.
     """
@@ -100,23 +109,30 @@ class Run:
         chunk: int | None = None,
         baton: Baton | None = None,
         run_id: str | None = None,
+        device: int = 0,
+        timed: bool = True,
     ) -> None:
-        refusal = solver.supports(problem, backend)
+        _check_device(backend, device)
+        with using(device):
+            refusal = solver.supports(problem, backend)
         if refusal:
             raise UnsupportedError(refusal)
-        if evaluate_every < 0:
+        every: Any = evaluate_every  # a caller may not have looked at the type
+        if not isinstance(every, Integral) or every < 0:
             raise ParameterError(
-                f"evaluate_every is {evaluate_every}; it must be 0 (at the end only) or more.",
+                f"evaluate_every is {evaluate_every}; it must be 0 (at the end only) or a whole "
+                "number of epochs.",
                 "evaluate_every",
             )
         if chunk is not None and chunk < 1:
             raise ParameterError(f"chunk is {chunk}; it must be at least 1 rating.", "chunk")
+        _check_room(problem, solver, backend)
         _check_start(start, problem, solver)
         self.id = run_id or uuid.uuid4().hex[:12]
         self.problem, self.solver, self.backend = problem, solver, backend
         self.evaluate_every, self.start_factors, self.chunk = evaluate_every, start, chunk
-        self.folder = folder
-        self.baton = baton or Baton(device(backend))
+        self.folder, self.device, self.timed = folder, device, timed
+        self.baton = baton or Baton(queue_of(backend, device))
         self.controls = Controls(pace, self._nudge)
         self.log = EventLog(self.id, folder)
         self.watch = Watch()
@@ -278,7 +294,8 @@ class Run:
     def _execute(self) -> None:
         outcome = Outcome("stopped", "Interrupted.")  # unless one of the two below is reached
         try:
-            outcome = self._train()
+            with using(self.device):
+                outcome = self._train()
         except Exception as error:
             outcome = Outcome.failure(error)
         finally:
@@ -293,7 +310,8 @@ class Run:
         self.watch.start("compile")
         self.become("warming")
         self.log.append(RunStarted, **started)
-        for sentence in self.problem.notices:
+        untimed = () if self.timed else ("Copies and kernels of the device were not timed.",)
+        for sentence in (*self.problem.notices, *untimed):
             self.log.append(Noticed, level="info", message=sentence)
         return Drive(self).train()
 
@@ -319,6 +337,31 @@ class Run:
         self.log.close()
         self.become(outcome.status)
         self._ended.set()
+
+
+def _check_room(problem: Problem, solver: Solver, backend: str) -> None:
+    """Refuse what the system would end without a word when memory is used up."""
+    try:
+        model = solver.memory(problem.n_users, problem.n_items, problem.train.nnz, backend)
+    except Exception:
+        return  # a solver that is broken fails in the run, which tells where
+    need, free = model.total_bytes - model.bytes_on_devices, available_bytes()[0]
+    if need > free:
+        raise UnsupportedError(
+            f"{solver.title} needs {need / 2**20:,.0f} MiB of memory, and {free / 2**20:,.0f} MiB "
+            "are free. Take a lower rank, fewer workers or smaller data."
+        )
+
+
+def _check_device(backend: str, index: int) -> None:
+    """Raise UnsupportedError if the backend has no such device."""
+    if index == 0:
+        return  # without any, the solver says why
+    if backend == "cpu":
+        raise UnsupportedError(f"the cpu backend has no devices to choose from, so not {index}.")
+    from mfviz.backends.cuda import find
+
+    find(index)
 
 
 def _check_start(start: Factors | None, problem: Problem, solver: Solver) -> None:

@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import time
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +27,21 @@ from mfviz.telemetry.events import Event, Noticed, RunEnded, decode, encode
 from mfviz.telemetry.history import History
 from mfviz.telemetry.log import EVENTS_FILE, EventLog
 
-__all__ = ["RecordedRun", "copy_log", "new_folder", "open_run", "pack", "prune", "runs_dir"]
+__all__ = [
+    "RecordedRun",
+    "check_target",
+    "copy_log",
+    "new_folder",
+    "open_run",
+    "pack",
+    "prune",
+    "runs_dir",
+]
 
 KEEP = 50  # run folders that stay
 LIMIT_BYTES = 1 << 30  # most that is read of a file's events or of one of its arrays
 FOLDER_NAME = re.compile(r"\d{8}-\d{6}-[\w-]+")
+DAMAGED = (zlib.error, zipfile.BadZipFile, EOFError, OSError)  # what reading a part may raise
 ARRAY_NAME = re.compile(r"\w+")
 TORN = "The last line of the run's file was incomplete and is left out; the rest is intact."
 BROKEN_OFF = "The record breaks off here: the process ended before the run did."
@@ -83,6 +94,31 @@ def copy_log(log: EventLog, folder: Path) -> None:
             file.writelines(encode(event) + "\n" for event in events)
 
 
+def check_target(target: Path) -> None:
+    """Refuse a place where no ``.mfviz`` file can be put.
+
+    Parameters
+    ----------
+    target : Path
+        The file to be written. What is there is replaced, so it must be an ordinary file: a device
+        or a pipe would be gone afterwards.
+
+    Raises
+    ------
+    RunFileError
+        If it is something else than a file, or its folder is missing or cannot be written to.
+    """
+    parent = target.absolute().parent
+    if target.is_dir():
+        raise RunFileError(f"{target} is a folder; name a file, as in run.mfviz.")
+    if target.exists() and not target.is_file():
+        raise RunFileError(f"{target} is a device or a pipe; name a file, as in run.mfviz.")
+    if not parent.is_dir():
+        raise RunFileError(f"{target}: the folder {parent} does not exist; make it.")
+    if not os.access(parent, os.W_OK):
+        raise RunFileError(f"{target}: the folder {parent} cannot be written to.")
+
+
 def pack(folder: Path, target: Path, *, arrays: bool = True) -> Path:
     """Put a run folder into one ``.mfviz`` file, which appears only when it is complete.
 
@@ -101,8 +137,9 @@ def pack(folder: Path, target: Path, *, arrays: bool = True) -> Path:
     Raises
     ------
     RunFileError
-        If the folder holds no run.
+        If the folder holds no run, or no file can be put there (see :func:`check_target`).
     """
+    check_target(target)
     if not (folder / EVENTS_FILE).is_file():
         raise RunFileError(f"{folder} holds no run: {EVENTS_FILE} is missing.")
     files = [folder / EVENTS_FILE]
@@ -151,11 +188,11 @@ class RecordedRun:
         """
         if not ARRAY_NAME.fullmatch(name):
             raise RunFileError(f"{name!r} is no name of an array; use letters and digits.")
-        with _open(self.path, f"arrays/{name}.npy") as file:
-            data = file.read(LIMIT_BYTES)
         try:
+            with _open(self.path, f"arrays/{name}.npy") as file:
+                data = file.read(LIMIT_BYTES)
             return np.asarray(np.load(io.BytesIO(data), allow_pickle=False))
-        except (ValueError, EOFError) as error:
+        except (ValueError, *DAMAGED) as error:
             raise RunFileError(f"{self.path}: the array {name} is damaged ({error}).") from None
 
 
@@ -176,8 +213,11 @@ def open_run(path: str | Path) -> RecordedRun:
         If it does not exist, is no run, or is damaged before its last line.
     """
     path = Path(path)
-    with _open(path, EVENTS_FILE) as file:
-        events, torn = _parse(path, file)
+    try:
+        with _open(path, EVENTS_FILE) as file:
+            events, torn = _parse(path, file)
+    except DAMAGED as error:
+        raise RunFileError(f"{path} is damaged ({error}); use another copy.") from None
     if not events:
         raise RunFileError(f"{path} holds no event; it is no run or was cut off at once.")
     if torn:
@@ -226,6 +266,8 @@ def _open(path: Path, name: str) -> BinaryIO:
     try:
         if path.is_dir():
             return (path / name).open("rb")
+        if path.exists() and not path.is_file():
+            raise OSError("it is a device or a pipe")  # which may never end, or never begin
         return io.BufferedReader(zipfile.ZipFile(path).open(name))  # type: ignore[type-var]
     except FileNotFoundError:
         missing = name if path.is_dir() else "the file"

@@ -27,9 +27,13 @@ class Device:
         return self.queue[0] if self.queue else None
 
 
+def device(backend: str, index: int = 0) -> Device:
+    """The one queue of a device of a backend in this process; the CPU is one device."""
+    return _queue(backend, index)
+
+
 @cache
-def device(backend: str) -> Device:
-    """The one queue of a backend in this process."""
+def _queue(backend: str, index: int) -> Device:
     return Device()
 
 

@@ -14,6 +14,7 @@ from functools import cache
 import numpy as np
 import param
 
+from mfviz.backends.device import chosen, using
 from mfviz.backends.host import Crew, Gate
 from mfviz.data.problem import Problem, split
 from mfviz.data.ratings import Ratings
@@ -54,10 +55,11 @@ class Warming:
         """Wait until it is over; False if ``timeout`` seconds passed before."""
         return self._over.wait(timeout)
 
-    def _work(self, solver: Solver, backend: str, key: Hashable) -> None:
+    def _work(self, solver: Solver, backend: str, device: int, key: Hashable) -> None:
         began = time.perf_counter()
         try:
-            _rehearse(solver, backend)
+            with using(device):
+                _rehearse(solver, backend)
         except Exception as error:
             self.error = error
             with _lock:
@@ -76,7 +78,7 @@ def warming(solver: Solver, backend: str = "cpu") -> Warming:
         fresh = _known[key] = Warming()
     threading.Thread(
         target=fresh._work,
-        args=(solver, backend, key),
+        args=(solver, backend, chosen(), key),
         name=f"mfviz-warm-{solver.key}",
         daemon=True,
     ).start()
@@ -97,7 +99,8 @@ def _signature(solver: Solver, backend: str) -> Hashable:
         for name, declared in sorted(solver.hyper_parameters().items())
         if not isinstance(declared, param.Number) or isinstance(declared, param.Boolean)
     ]
-    return (type(solver), backend, solver.workers > 1, solver.kernel_rank, *options)
+    where = (backend, chosen() if backend != "cpu" else 0)
+    return (type(solver), where, solver.workers > 1, solver.kernel_rank, *options)
 
 
 @cache
@@ -109,7 +112,15 @@ def _tiny() -> Problem:
 
 
 def _rehearse(solver: Solver, backend: str) -> None:
-    """Train for two epochs on a tiny problem: some branches are first met in the second."""
+    """Train for two epochs on a tiny problem: some branches are first met in the second.
+
+    In CUDA's simulator nothing is compiled, and this would take it minutes.
+    """
+    if backend != "cpu":
+        from mfviz.kernels.cuda.target import SIMULATED
+
+        if SIMULATED:
+            return
     small = type(solver)(**{**solver.settings(), "rank": solver.kernel_rank, "epochs": 2})
     problem = _tiny()
     with Crew(small.threads, "mfviz-warm") as crew:

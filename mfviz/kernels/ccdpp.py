@@ -5,6 +5,10 @@ The residual ``R = r - P Q^T`` lies by item and by user. To update feature t it 
 again. Each order has one pass for this and a side: what is to be taken off of the feature before
 is done in the pass that adds the next one back.
 
+A pass gathers two or three numbers of each row of the other side that it meets. They lie side by
+side (``Order.seen``), written when that side was passed over, so one index and one cache line
+serve them all.
+
 A row is one worker's, and both vectors that it is multiplied with belong to the other side, so the
 result does not depend on the workers. Sums are float32 over ``_BLOCK`` ratings, then float64.
 """
@@ -17,7 +21,18 @@ import numba
 import numpy as np
 
 from mfviz.kernels import simd, spans
-from mfviz.kernels.gather import gather, load_run, store_run
+from mfviz.kernels.gather import (
+    gather,
+    gather_rest,
+    gather_three,
+    gather_three_rest,
+    gather_two,
+    gather_two_rest,
+    load_run,
+    load_run_rest,
+    store_run,
+    store_run_rest,
+)
 from mfviz.kernels.metrics import dot
 from mfviz.kernels.rows import take_rows
 from mfviz.kernels.strata import barrier
@@ -33,14 +48,17 @@ class Order(NamedTuple):
     Attributes
     ----------
     X : (rows, f) float32
-        The side's matrix, whose column is written too.
+        The side's matrix, brought up to date at the end of a call.
     XT : (rank, rows) float32
-        The same by feature.
+        The same by feature, which passes read and write.
     indptr, cols : (rows + 1,) int64, (nnz,) int32
     R : (nnz,) float32
         The residual, without what is pending.
     gain : (rows,) or (0,) float32
         Receives by how much each row lowered the objective, if it has room.
+    seen : (rows, 2) or (rows, 4) float32
+        What the other side gathers when it adds a feature back. Of users: the next feature, the
+        last one. Of items: the feature as before and as it is now, and the pending one.
     """
 
     X: np.ndarray
@@ -49,6 +67,7 @@ class Order(NamedTuple):
     cols: np.ndarray
     R: np.ndarray
     gain: np.ndarray
+    seen: np.ndarray
 
 
 class Feature(NamedTuple):
@@ -69,124 +88,158 @@ class Feature(NamedTuple):
     waits: int
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
-def _sums(R, y, index, a, b):
-    """Return ``sum R y`` and ``sum y^2`` over ratings ``a`` to ``b``."""
-    top = bottom = 0.0
-    t = a
-    while t + simd.LANES <= b:
-        num = den = simd.splat(np.float32(0.0))
-        stop = min(t + _BLOCK, b - simd.LANES + 1)
-        while t < stop:
-            new = gather(y, index, t)
-            num = simd.fma(load_run(R, t), new, num)
-            den = simd.fma(new, new, den)
-            t += simd.LANES
-        top += np.float64(simd.total(num))
-        bottom += np.float64(simd.total(den))
-    for s in range(t, b):
-        new1 = y[index[s]]
-        top += np.float64(R[s] * new1)
-        bottom += np.float64(new1 * new1)
-    return top, bottom
-
-
-@numba.njit(nogil=True, cache=True, inline="always")
-def _sums_one(R, x, y, off, z, index, a, b):
-    """Add ``x y - off z`` to R over ratings ``a`` to ``b``, then as :func:`_sums` with y."""
-    top = bottom = 0.0
-    xs, offs = simd.splat(x), simd.splat(-off)
-    t = a
-    while t + simd.LANES <= b:
-        num = den = simd.splat(np.float32(0.0))
-        stop = min(t + _BLOCK, b - simd.LANES + 1)
-        while t < stop:
-            new = gather(y, index, t)
-            e = simd.fma(offs, gather(z, index, t), simd.fma(xs, new, load_run(R, t)))
-            store_run(R, t, e)
-            num = simd.fma(e, new, num)
-            den = simd.fma(new, new, den)
-            t += simd.LANES
-        top += np.float64(simd.total(num))
-        bottom += np.float64(simd.total(den))
-    for s in range(t, b):
-        new1 = y[index[s]]
-        R[s] += x * new1 - off * z[index[s]]
-        top += np.float64(R[s] * new1)
-        bottom += np.float64(new1 * new1)
-    return top, bottom
-
-
-@numba.njit(nogil=True, cache=True, inline="always")
-def _sums_two(R, x, old, y, off, z, index, a, b):
-    """Add ``x old - off z`` to R over ratings ``a`` to ``b``, then as :func:`_sums` with y."""
-    top = bottom = 0.0
-    xs, offs = simd.splat(x), simd.splat(-off)
-    t = a
-    while t + simd.LANES <= b:
-        num = den = simd.splat(np.float32(0.0))
-        stop = min(t + _BLOCK, b - simd.LANES + 1)
-        while t < stop:
-            new = gather(y, index, t)
-            e = simd.fma(xs, gather(old, index, t), load_run(R, t))
-            e = simd.fma(offs, gather(z, index, t), e)
-            store_run(R, t, e)
-            num = simd.fma(e, new, num)
-            den = simd.fma(new, new, den)
-            t += simd.LANES
-        top += np.float64(simd.total(num))
-        bottom += np.float64(simd.total(den))
-    for s in range(t, b):
-        new1 = y[index[s]]
-        R[s] += x * old[index[s]] - off * z[index[s]]
-        top += np.float64(R[s] * new1)
-        bottom += np.float64(new1 * new1)
-    return top, bottom
+@numba.njit(nogil=True, cache=True)
+def _best(top, bottom, count, lam, weighted):
+    """Return the best value of a number, and the curvature of the objective in it."""
+    bottom += lam * count if weighted else lam
+    return np.float32(top / bottom) if bottom > 0.0 else np.float32(0.0), bottom
 
 
 @numba.njit(nogil=True, cache=True)
-def _pass_row(order, x, YT, old, side, t, pending, again, lam, weighted):
-    """Find the best value of feature ``t`` of row ``x``; an empty row has 0.
+def _gained(was, new, bottom):
+    """Return by how much a best step lowers the objective."""
+    step = np.float64(new) - np.float64(was)
+    return bottom * step * step
 
-    ``old`` are the items' values of feature t before this feature's first pass over the items,
-    which writes them: the users' residual still has those.
-    """
-    a, b = order.indptr[x], order.indptr[x + 1]
-    mine = order.XT[t]
-    was, y = mine[x], YT[t]
+
+# The three below go through rows themselves: a call for each row, with all of its arrays, and
+# counting references to them would cost as much as a hundred ratings.
+
+
+@numba.njit(nogil=True, cache=True)
+def _fit_items(order, users, first, stop, t, pending, lam, weighted):
+    """Add feature ``t`` back to rows, take ``pending`` off, and set t to its best values."""
+    indptr, cols, R, XT, mine = order.indptr, order.cols, order.R, order.XT, order.seen
+    gain, seen = order.gain, users.seen
+    for x in range(first, stop):
+        a, b = indptr[x], indptr[x + 1]
+        was = XT[t, x]
+        off = XT[pending, x] if pending >= 0 else np.float32(0.0)
+        back, away = simd.splat(was), simd.splat(-off)
+        top, bottom = 0.0, 0.0
+        while a < b:
+            num = den = simd.splat(np.float32(0.0))
+            end = min(a + _BLOCK, b)
+            while a + simd.LANES <= end:
+                y, z = gather_two(seen, cols, a)
+                e = simd.fma(away, z, simd.fma(back, y, load_run(R, a)))
+                store_run(R, a, e)
+                num, den = simd.fma(e, y, num), simd.fma(y, y, den)
+                a += simd.LANES
+            if a < end:
+                y, z = gather_two_rest(seen, cols, a, end - a)
+                e = simd.fma(away, z, simd.fma(back, y, load_run_rest(R, a, end - a)))
+                store_run_rest(R, a, e, end - a)
+                num, den = simd.fma(e, y, num), simd.fma(y, y, den)
+                a = end
+            top += np.float64(simd.total(num))
+            bottom += np.float64(simd.total(den))
+        new, bottom = _best(top, bottom, b - indptr[x], lam, weighted)
+        XT[t, x] = new
+        mine[x, 0], mine[x, 1], mine[x, 2] = was, new, off
+        if gain.shape[0] > 0:
+            gain[x] = _gained(was, new, bottom)
+
+
+@numba.njit(nogil=True, cache=True)
+def _fit_users(order, items, first, stop, t, pending, lam, weighted):
+    """Add feature ``t`` back to rows, take ``pending`` off, and set t to its best values."""
+    indptr, cols, R, XT, mine = order.indptr, order.cols, order.R, order.XT, order.seen
+    gain, seen, following = order.gain, items.seen, min(t + 1, order.XT.shape[0] - 1)
+    for x in range(first, stop):
+        a, b = indptr[x], indptr[x + 1]
+        was = XT[t, x]
+        off = XT[pending, x] if pending >= 0 else np.float32(0.0)
+        back, away = simd.splat(was), simd.splat(-off)
+        top, bottom = 0.0, 0.0
+        while a < b:
+            num = den = simd.splat(np.float32(0.0))
+            end = min(a + _BLOCK, b)
+            while a + simd.LANES <= end:
+                old, y, z = gather_three(seen, cols, a)
+                e = simd.fma(away, z, simd.fma(back, old, load_run(R, a)))
+                store_run(R, a, e)
+                num, den = simd.fma(e, y, num), simd.fma(y, y, den)
+                a += simd.LANES
+            if a < end:
+                old, y, z = gather_three_rest(seen, cols, a, end - a)
+                e = simd.fma(away, z, simd.fma(back, old, load_run_rest(R, a, end - a)))
+                store_run_rest(R, a, e, end - a)
+                num, den = simd.fma(e, y, num), simd.fma(y, y, den)
+                a = end
+            top += np.float64(simd.total(num))
+            bottom += np.float64(simd.total(den))
+        new, bottom = _best(top, bottom, b - indptr[x], lam, weighted)
+        XT[t, x] = new
+        mine[x, 0], mine[x, 1] = XT[following, x], new
+        if gain.shape[0] > 0:
+            gain[x] = _gained(was, new, bottom)
+
+
+@numba.njit(nogil=True, cache=True)
+def _fit_again(order, YT, side, first, stop, t, lam, weighted):
+    """Set feature ``t``, which was added back already, to its best values."""
+    indptr, cols, R, XT, mine = order.indptr, order.cols, order.R, order.XT, order.seen
+    gain, other = order.gain, YT[t]
+    for x in range(first, stop):
+        a, b = indptr[x], indptr[x + 1]
+        top, bottom = 0.0, 0.0
+        while a < b:
+            num = den = simd.splat(np.float32(0.0))
+            end = min(a + _BLOCK, b)
+            while a + simd.LANES <= end:
+                y = gather(other, cols, a)
+                num, den = simd.fma(load_run(R, a), y, num), simd.fma(y, y, den)
+                a += simd.LANES
+            if a < end:
+                y, e = gather_rest(other, cols, a, end - a), load_run_rest(R, a, end - a)
+                num, den = simd.fma(e, y, num), simd.fma(y, y, den)
+                a = end
+            top += np.float64(simd.total(num))
+            bottom += np.float64(simd.total(den))
+        new, bottom = _best(top, bottom, b - indptr[x], lam, weighted)
+        if gain.shape[0] > 0:
+            gain[x] = _gained(XT[t, x], new, bottom)
+        XT[t, x] = new
+        if side == 0:
+            mine[x, 1] = new
+
+
+@numba.njit(nogil=True, cache=True)
+def _fit_rows(order, other, step, first, stop, lam, weighted):
+    """Do a step (columns as in :class:`Feature`) for rows ``first`` to ``stop``."""
+    side, t, pending, again = step[0], step[1], step[2], step[3]
     if again != 0:
-        top, bottom = _sums(order.R, y, order.cols, a, b)
+        _fit_again(order, other.XT, side, first, stop, t, lam, weighted)
+    elif side == 0:
+        _fit_users(order, other, first, stop, t, pending, lam, weighted)
     else:
-        off, z = np.float32(0.0), y
-        if pending >= 0:
-            off, z = order.XT[pending, x], YT[pending]
-        if side == 1:
-            old[x] = was
-            top, bottom = _sums_one(order.R, was, y, off, z, order.cols, a, b)
-        else:
-            if pending == t:  # rank 1: the items' values to be taken off are those of before
-                z = old
-            top, bottom = _sums_two(order.R, was, old, y, off, z, order.cols, a, b)
-    bottom += lam * (b - a) if weighted else lam
-    new = np.float32(top / bottom) if bottom > 0.0 else np.float32(0.0)
-    mine[x] = new
-    order.X[x, t] = new
-    if order.gain.shape[0] > 0:
-        step = np.float64(new) - np.float64(was)
-        order.gain[x] = bottom * step * step
+        _fit_items(order, other, first, stop, t, pending, lam, weighted)
+
+
+@numba.njit(nogil=True, cache=True)
+def _write_back(order, low, high, worker, workers):
+    """Copy this worker's share of features ``low`` to ``high`` (included) from XT to X.
+
+    Features of a row share cache lines: writing them when they change would fetch each line anew.
+    """
+    count = order.X.shape[0]
+    for x in range(count * worker // workers, count * (worker + 1) // workers):
+        for t in range(low, high + 1):
+            order.X[x, t] = order.XT[t, x]
 
 
 @numba.njit(nogil=True, cache=True)
 def run_passes(
-    steps, first, last, taken, slices, parts, users, items, old, lam, weighted,
+    steps, first, last, taken, slices, parts, users, items, lam, weighted,
     arrivals, waits, workers, counted, rows, fill, worker,
 ):  # fmt: skip
-    """Do steps ``first`` to ``last`` together with the other workers.
+    """Do steps ``first`` to ``last`` together with the other workers, then update their X.
 
     Parameters
     ----------
     steps : (count, 8) int64
-        Columns as in :class:`Feature`.
+        Columns as in :class:`Feature`; features do not descend. A barrier follows the last one.
     first, last : int
     taken : (count,) int64
         Slices taken of each step; shared, zeros at first.
@@ -196,8 +249,7 @@ def run_passes(
         Passes over a side in an epoch. One over c ratings counts for c / parts visits, rounded so
         that all of them together count for c.
     users, items : Order
-    old : (n,) float32
-        Workspace: the items' values of the feature before its first pass.
+        ``users.seen`` must hold features 0 and ``pending`` where feature 0 begins.
     lam : float
     weighted : bool
         Whether lambda counts once for each rating of a row.
@@ -213,9 +265,9 @@ def run_passes(
         twice, its tag the side.
     """
     for s in range(first, last):
-        side, t, pending, again = steps[s, 0], steps[s, 1], steps[s, 2], steps[s, 3]
+        side, t = steps[s, 0], steps[s, 1]
         low, high, part = steps[s, 4], steps[s, 5], steps[s, 6]
-        order, YT = (users, items.XT) if side == 0 else (items, users.XT)
+        order, other = (users, items) if side == 0 else (items, users)
         size = max(1, -(-(high - low) // slices))
         begin, visits = simd.clock_ns(), 0
         while True:
@@ -225,17 +277,17 @@ def run_passes(
             if x < stop:
                 count = order.indptr[stop] - order.indptr[x]
                 visits += count * (part + 1) // parts - count * part // parts
-            while x < stop:
-                _pass_row(order, x, YT, old, side, t, pending, again, lam, weighted)
-                x += 1
+                _fit_rows(order, other, steps[s], x, stop, lam, weighted)
         counted[worker, 0] += visits
         spans.write_span(
             rows, fill, worker, begin, simd.clock_ns(), spans.KERNEL, visits, t, t,
             spans.NO_REASON, side,
         )  # fmt: skip
-        if workers > 1 and steps[s, 7] != 0:
+        if workers > 1 and (steps[s, 7] != 0 or s == last - 1):
             waits += 1
             barrier(arrivals, waits * workers, rows, fill, worker)
+    for order in (users, items):
+        _write_back(order, steps[first, 1], steps[last - 1, 1], worker, workers)
 
 
 @numba.njit(nogil=True, cache=True)

@@ -3,6 +3,11 @@
 The row of the user stays in registers while the rows of the items stream by. The four errors of a
 group come from one p, the four rows of Q are updated one after the other, and p moves once, by the
 sum of its four steps. What remains of a run, up to three ratings, is visited one by one.
+
+From a dot product to the next p a core mostly waits for results. So that it has something to do
+meanwhile, the rows of Q of a group are written after the dot products of the next one have begun,
+which comes to the same as long as the two groups are of different items. With narrower registers
+than a vector it is not done: the core is busy anyway, and what must be kept would be spilled.
 """
 
 from __future__ import annotations
@@ -18,6 +23,8 @@ __all__ = ["GROUP", "visit_run"]
 
 GROUP = 4  # ratings whose errors come from one p
 _ONE = np.float32(1.0)
+_SHORT = 4  # vectors of a row that is there in time without being asked for
+_AHEAD = 8  # ratings, from the next group on, whose rows are asked for
 
 
 def visit_run(u, start, stop, i, r, P, Q, bu, bi, rates):
@@ -59,6 +66,44 @@ def _train_biases(a, b, c, d, e, bi, rates):
 
 
 @numba.njit(nogil=True, inline="always")
+def _four_dots(p, i, t, Q, parts):
+    """Return the quad of the products of p with the rows of four ratings."""
+    return quads.totals(
+        registers.products(p, registers.load_row(Q, i[t], parts)),
+        registers.products(p, registers.load_row(Q, i[t + 1], parts)),
+        registers.products(p, registers.load_row(Q, i[t + 2], parts)),
+        registers.products(p, registers.load_row(Q, i[t + 3], parts)),
+    )
+
+
+@numba.njit(nogil=True, inline="always")
+def _differ(i, t):
+    """Return whether the four items before ``t`` differ from each other and from the next four."""
+    a, b, c, d = i[t - 4], i[t - 3], i[t - 2], i[t - 1]
+    w, x, y, z = i[t], i[t + 1], i[t + 2], i[t + 3]
+    same = (a == b) | (a == c) | (a == d) | (b == c) | (b == d) | (c == d)
+    same |= (a == w) | (a == x) | (a == y) | (a == z) | (b == w) | (b == x) | (b == y) | (b == z)
+    same |= (c == w) | (c == x) | (c == y) | (c == z) | (d == w) | (d == x) | (d == y) | (d == z)
+    return not same
+
+
+@numba.njit(nogil=True, inline="always")
+def _follow(step, i, moved, Q, parts):
+    """Return ``moved`` plus a step along ``Q[i]``."""
+    return registers.add_scaled(step, registers.load_row(Q, i, parts), moved)
+
+
+@numba.njit(nogil=True, inline="always")
+def _update(step, i, p, Q, keep, parts, ahead):
+    """Update ``Q[i]`` by a step along p, and ask for row ``ahead`` where rows are long."""
+    q = registers.load_row(Q, i, parts)
+    registers.store_row(Q, i, registers.add_scaled(step, p, registers.scaled(keep, q)))
+    if len(parts) > _SHORT:
+        for k in range(0, len(parts) * simd.LANES, simd.LANES):
+            simd.prefetch(Q, ahead, k)
+
+
+@numba.njit(nogil=True, inline="always")
 def _move(step, i, p, moved, Q, keep, parts):
     """Update ``Q[i]`` by a step along p; return ``moved`` plus the step along the old ``Q[i]``."""
     q = registers.load_row(Q, i, parts)
@@ -73,25 +118,33 @@ def _in_registers(u, start, stop, i, r, P, Q, bu, bi, rates):
     keep_p = simd.splat(_ONE - np.float32(4.0) * rates.lr * rates.lam)
     keep_bias = _ONE - rates.lr_bias * rates.lam_bias
     keep_bias_4 = _ONE - np.float32(4.0) * rates.lr_bias * rates.lam_bias
+    if t + 4 <= stop:
+        dots = _four_dots(p, i, t, Q, parts)
     while t + 4 <= stop:
         a, b, c, d = i[t], i[t + 1], i[t + 2], i[t + 3]
-        dots = quads.totals(
-            registers.products(p, registers.load_row(Q, a, parts)),
-            registers.products(p, registers.load_row(Q, b, parts)),
-            registers.products(p, registers.load_row(Q, c, parts)),
-            registers.products(p, registers.load_row(Q, d, parts)),
-        )
         e = simd.sub(simd.sub(quads.quad_at(r, t), simd.splat(rates.mu + bias)), dots)
         if rates.biased:
             e = simd.sub(e, quads.quad(bi[a], bi[b], bi[c], bi[d]))
             error = _train_biases(a, b, c, d, e, bi, rates)
             bias = keep_bias_4 * bias + rates.lr_bias * error
         steps, moved = simd.mul(lr, e), registers.scaled(keep_p, p)
-        moved = _move(quads.spread(steps, 0), a, p, moved, Q, keep, parts)
-        moved = _move(quads.spread(steps, 1), b, p, moved, Q, keep, parts)
-        moved = _move(quads.spread(steps, 2), c, p, moved, Q, keep, parts)
-        p = _move(quads.spread(steps, 3), d, p, moved, Q, keep, parts)
+        s0, s1 = quads.spread(steps, 0), quads.spread(steps, 1)
+        s2, s3 = quads.spread(steps, 2), quads.spread(steps, 3)
         t += 4
+        if simd.whole_vectors() and t + 4 <= stop and _differ(i, t):
+            moved = _follow(s1, b, _follow(s0, a, moved, Q, parts), Q, parts)
+            moved = _follow(s3, d, _follow(s2, c, moved, Q, parts), Q, parts)
+            dots, last = _four_dots(moved, i, t, Q, parts), stop - 1
+            _update(s0, a, p, Q, keep, parts, i[min(t + _AHEAD, last)])
+            _update(s1, b, p, Q, keep, parts, i[min(t + _AHEAD + 1, last)])
+            _update(s2, c, p, Q, keep, parts, i[min(t + _AHEAD + 2, last)])
+            _update(s3, d, p, Q, keep, parts, i[min(t + _AHEAD + 3, last)])
+            p = moved
+        else:
+            moved = _move(s1, b, p, _move(s0, a, p, moved, Q, keep, parts), Q, keep, parts)
+            p = _move(s3, d, p, _move(s2, c, p, moved, Q, keep, parts), Q, keep, parts)
+            if t + 4 <= stop:
+                dots = _four_dots(p, i, t, Q, parts)
     while t < stop:
         a = i[t]
         z = rates.mu + bias + simd.total(registers.products(p, registers.load_row(Q, a, parts)))

@@ -48,6 +48,7 @@ __all__ = [
     "sub",
     "total",
     "vector",
+    "whole_vectors",
     "yield_cpu",
 ]
 
@@ -225,6 +226,17 @@ def high_sum(typingctx, a):
         return _tree_sum(builder, args[0], LANES // 2, LANES // 2)
 
     return types.float32(vector), codegen
+
+
+@intrinsic
+def whole_vectors(typingctx):
+    """Return whether a vector is one register of the CPU that is compiled for (a constant)."""
+
+    def codegen(context, builder, signature, args):
+        features = context.codegen().magic_tuple()[2]
+        return ir.Constant(ir.IntType(1), int("+avx512f" in features.split(",")))
+
+    return types.boolean(), codegen
 
 
 @intrinsic

@@ -16,6 +16,7 @@ from mfviz.plots import style
 from mfviz.plots.scale import nice
 from mfviz.telemetry.history import History
 from mfviz.telemetry.memory import PARTS
+from mfviz.telemetry.sampler import DEVICE
 from mfviz.theory.memory import MIB
 
 __all__ = ["MemorySteps", "element", "memory_steps"]
@@ -35,9 +36,9 @@ class MemorySteps:
     levels : dict of str to (k,) float64
         Bytes of each part from that time on.
     samples : (s, 2) float64
-        Seconds, and what the process grew by or the device had in use, in bytes.
+        Seconds, and what the process (on a device, too) grew by or a device had in use, in bytes.
     place : str
-        Where the samples are from: "rss", a device, or "" without any.
+        Where the samples are from: "rss", "device", one by its name, or "" without any.
     epochs : list of (float, int)
         Seconds and number of the first and the last epoch.
     freed_s : float
@@ -147,15 +148,19 @@ def _epochs(history: History, first_ns: int) -> list[tuple[float, int]]:
 
 
 def _samples(history: History, first_ns: int) -> tuple[Floats, str]:
-    """Samples of the device, where there are any; else what the process grew by."""
+    """Samples of the device, where there are any; else what the process grew by.
+
+    A device's own thread samples what was used before the run, too; those at the ends of epochs,
+    which are all that a fake or an old file has, do not.
+    """
     places = {sample.place for sample in history.memory}
-    device = next(iter(sorted(places - {"rss"})), "")
-    place = device or ("rss" if places else "")
+    others = sorted(places - {"rss", DEVICE})
+    place = DEVICE if DEVICE in places else next(iter([*others, *places]), "")
     found = [(s.t_ns, s.used_bytes) for s in history.memory if s.place == place]
     if not found:
         return np.empty((0, 2)), ""
     rows = np.array(found, dtype=np.float64)
-    base = rows[0, 1] if place == "rss" else 0.0
+    base = rows[0, 1] if place in ("rss", DEVICE) else 0.0
     rows = np.column_stack([(rows[:, 0] - first_ns) / 1e9, rows[:, 1] - base])
     rows = rows[rows[:, 0] >= 0]
     if len(rows) > POINTS:

@@ -23,7 +23,7 @@ from mfviz.backends.device import Device
 from mfviz.backends.host import Crew, Gate, cpu_count
 from mfviz.data.problem import Problem
 from mfviz.errors import ParameterError
-from mfviz.telemetry.clock import SpanBuffer
+from mfviz.telemetry.clock import CAPACITY, SpanBuffer
 from mfviz.telemetry.memory import Ledger, MemoryModel
 
 __all__ = [
@@ -286,6 +286,11 @@ class Solver(param.Parameterized):
         return tuple(f"W{w}" for w in range(self.workers))
 
     @property
+    def spans_a_lane(self) -> int:
+        """Most spans of a lane between two moments at which no worker writes any."""
+        return CAPACITY
+
+    @property
     def kernel_rank(self) -> int:
         """Rank to compile the kernels at; solvers whose kernels depend on the rank say which.
 
@@ -322,9 +327,10 @@ def expected(parameter: param.Parameter) -> str:
     kind = "a whole number" if isinstance(parameter, param.Integer) else "a number"
     low, high = getattr(parameter, "bounds", None) or (None, None)
     if low is not None and low == high:
-        return f"it must be {low:g}"
+        return f"it must be {low:.10g}"
     if low is not None and high is not None:
-        return f"it must be {kind} from {low:g} to {high:g}"
+        start = f"from {low:.10g}" if parameter.inclusive_bounds[0] else f"above {low:.10g} and up"
+        return f"it must be {kind} {start} to {high:.10g}"
     return f"it must be {kind}"
 
 

@@ -25,8 +25,8 @@ class CCDPP(Featurewise):
     ratings.
 
     Memory: 16 N + 8 (m + n + 2) for residual and indices, 4 (f + 1)(m + n) for the model,
-    4 k (m + n) + 4 n for the k features one by one and 64 (T + 1) for counters; with a stop rule
-    4 (m + n) for the gains, and with biases as much for their steps.
+    4 k (m + n) for the k features one by one, 8 m + 16 n for what a pass gathers and 64 (T + 1)
+    for counters; with a stop rule 4 (m + n) for the gains, with biases as much for their steps.
 
     Reproducibility: exact, whatever the workers; a row has one writer.
     """
@@ -49,7 +49,7 @@ class CCDPP(Featurewise):
         conflicts="None: a row has one writer, and the other side is only read.",
         cost="About 16 f flops a rating with one inner iteration: linear in f, bound by gathers.",
         memory="16 N for the residual in both orders, and the factors twice.",
-        kernel="kernels.ccdpp: 16-lane gathers, one pass an order and feature, barriers inside.",
+        kernel="kernels.ccdpp: one pass an order and feature; what it gathers lies side by side.",
     )
 
     stop_below = param.Number(

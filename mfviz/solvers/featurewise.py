@@ -37,6 +37,7 @@ Steps = list[tuple[int, ...]]
 STEPS = 512  # of one kernel call, whose spans must find room
 STILL = 5  # features that gain next to nothing at once, after which an epoch is over
 DRIFT = "residual drift"  # name of a measurement
+SEEN = (2, 4)  # numbers of a user and of an item that lie side by side for the other's passes
 RESIDUAL = len(SIDES)  # tag of the span in which the residual is computed anew
 BIASES = RESIDUAL + 1
 
@@ -75,7 +76,8 @@ class Featurewise(AlternatingSolver):
             *side_parts(m, n, nnz),
             *memory_parts(m, n, k),
             part("features one by one", "4 k (m + n)", 4 * k * (m + n)),
-            part("items' old feature", "4 n", 4 * n),
+            part("what users are seen by", "8 m", 8 * m),
+            part("what items are seen by", "16 n", 16 * n),
             part("counters", "64 (T + 1)", 64 * (T + 1)),
         ]
         if self.stop_below:
@@ -94,12 +96,11 @@ class Featurewise(AlternatingSolver):
     def iterate(self, problem: Problem, context: Context) -> Iterator[Checkpoint]:
         """Train; see :meth:`mfviz.solvers.base.Solver.iterate`."""
         context.names = (*SIDES, "residual", "biases")
-        factors = self.start_model(problem, context)
+        self.start_model(problem, context)
         passes = _Passes(self, problem, context)
         yield Checkpoint("epoch", 0, 0)
 
-        factors.P[problem.train.user_counts == 0] = 0.0
-        factors.Q[problem.train.item_counts == 0] = 0.0
+        passes.clear_empty_rows()
         for epoch in range(1, self.epochs + 1):
             if self.biases:
                 for _ in passes.fit_biases():
@@ -145,18 +146,19 @@ class _Passes:
             XT = ledger.empty(f"{name} by feature", (solver.rank, rows), np.float32)
             XT[:] = side.X.T[: solver.rank]
             gain = ledger.empty(f"gains of {name}", rows if solver.stop_below else 0, np.float32)
-            order = Order(side.X, XT, side.indptr, side.index, side.r, gain)
+            shape = (rows, SEEN[side.tag])
+            seen = ledger.empty(f"what {name} are seen by", shape, np.float32, fill=0)
+            order = Order(side.X, XT, side.indptr, side.index, side.r, gain, seen)
             self.orders.append(order)
             if solver.biases:
                 self.steps.append(ledger.empty(f"steps of biases of {name}", rows, np.float32))
         subtract_start(context, self.sides)
-        self.old = ledger.empty("items' old feature", problem.n_items, np.float32, fill=0)
         shared = ledger.empty("counters", (workers + 1, 8), np.int64, fill=0)
         self.counted, self.arrivals = shared[:workers], shared[workers]
         self.barriers = 0
         self.pending = self.before = -1
         self.best_gain, self.untouched = 0.0, True
-        self.budget = Budget(1e-2)
+        self.budget = Budget(1e-1)
 
     @property
     def visits(self) -> int:
@@ -167,6 +169,13 @@ class _Passes:
     def _mu(self) -> np.float32:
         assert self.context.factors is not None
         return np.float32(self.context.factors.mu)
+
+    def clear_empty_rows(self) -> None:
+        """Set the features of rows without ratings to 0; passes need not meet such rows."""
+        for order in self.orders:
+            empty = np.diff(order.indptr) == 0
+            order.X[empty] = 0.0
+            order.XT[:, empty] = 0.0
 
     def fit_biases(self) -> Iterator[None]:
         """Fit the items' biases, then the users', and bring both residuals up to date.
@@ -199,7 +208,9 @@ class _Passes:
 
     def epoch(self) -> Iterator[None]:
         """Fit every feature, yielding at safe points."""
-        pieces = self._pieces()
+        pieces, users = self._pieces(), self.orders[USERS]
+        users.seen[:, 0] = users.XT[0]
+        users.seen[:, 1] = users.XT[max(self.pending, 0)]
         if self.solver.stop_below:
             yield from self._until_still(pieces)
             return
@@ -277,13 +288,13 @@ class _Passes:
 
         def task(worker: int) -> None:
             run_passes(
-                table, first, last, taken, GRABS * workers, parts, users, items, self.old, lam,
+                table, first, last, taken, GRABS * workers, parts, users, items, lam,
                 solver.weighted, self.arrivals, self.barriers, workers, self.counted,
                 spans.rows, spans.fill, worker,
             )  # fmt: skip
 
         context.crew.run(task)
-        self.barriers += int(table[first:last, 7].sum())
+        self.barriers += int(table[first : last - 1, 7].sum()) + 1
 
     def refresh(self, epoch: int, *, repair: bool) -> Iterator[None]:
         """Tell how far the residual is off, and compute it anew if it is to be repaired."""

@@ -94,6 +94,11 @@ class FPSGD(Solver):
         return int(self.grid or 2 * self.workers + 1)
 
     @property
+    def spans_a_lane(self) -> int:
+        """One worker may take most blocks; each is a wait and a visit, or several visits."""
+        return max(super().spans_a_lane, 4 * self.blocks_a_side**2)
+
+    @property
     def kernel_rank(self) -> int:
         """Rank that the kernels are compiled for: they depend on the width of a row."""
         return min(Factors.width(self.rank), WIDEST + 1)

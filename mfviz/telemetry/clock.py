@@ -19,8 +19,9 @@ import numpy.typing as npt
 
 from mfviz.telemetry.events import OPS, REASONS
 
-__all__ = ["FIELDS", "OVERFLOW", "SpanBatch", "SpanBuffer"]
+__all__ = ["CAPACITY", "FIELDS", "OVERFLOW", "SpanBatch", "SpanBuffer"]
 
+CAPACITY = 8192  # spans of a lane, as a rule
 OVERFLOW = "spans found no room and are missing"  # part of the notice that says so
 WAIT = OPS.index("wait")
 FIELDS = ("start", "end", "op", "ratings", "row", "col", "reason", "tag", "bytes")
@@ -144,7 +145,7 @@ class SpanBuffer:
 
     @classmethod
     def make(
-        cls, lanes: int | Sequence[str], capacity: int = 8192, clock: str = "host"
+        cls, lanes: int | Sequence[str], capacity: int = CAPACITY, clock: str = "host"
     ) -> SpanBuffer:
         """Allocate a buffer.
 

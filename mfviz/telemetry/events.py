@@ -274,6 +274,12 @@ _NAMES = {cls: tuple(f.name for f in fields(cls)) for cls in Event.registry.valu
 _FLOATS = {
     cls: tuple(f.name for f in fields(cls) if f.type == "float") for cls in _NAMES
 }  # written as null where they are not finite
+_KINDS: dict[Any, type] = {"int": int, "float": float, "str": str, "bool": bool}  # else an object
+_READ = {
+    cls: {f.name: _KINDS.get(f.type, dict) for f in fields(cls)} for cls in Event.registry.values()
+}
+_EXACT = {cls: list(kinds.values()) for cls, kinds in _READ.items()}
+_READ_BASE = {"run": str, "seq": int, "t_ns": int}
 _LINES = {
     cls: f'{{"event": "{cls.kind}", ' + ", ".join(f'"{name}": %s' for name in names) + "}"
     for cls, names in _NAMES.items()
@@ -347,19 +353,32 @@ def decode(line: str) -> Event:
     Raises
     ------
     ValueError
-        If the line is no event.
+        If the line is no event, or a field of it is not what its kind says.
     """
-    data = json.loads(line)
-    if not isinstance(data, dict) or "event" not in data or not all(k in data for k in _BASE):
+    try:
+        data = json.loads(line)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+    if not isinstance(data, dict) or not all(k in data for k in ("event", *_BASE)):
         raise ValueError("a line of a run file must be an object with event, run, seq and t_ns")
-    cls = Event.registry.get(data["event"])
+    cls = Event.registry.get(str(data["event"]))
     if cls is None:
+        _check_kinds(_READ_BASE, data)
         return Unknown(**{name: data[name] for name in _BASE}, data=data)
     values = {name: data[name] for name in _NAMES[cls] if name in data}
     for name in _FLOATS[cls]:
         if name in values and values[name] is None:
             values[name] = math.nan
+    if [*map(type, values.values())] != _EXACT[cls]:  # which is quick, and nearly never so
+        _check_kinds(_READ[cls], values)
     try:
         return cls(**values)
     except TypeError as error:
         raise ValueError(f"an event of kind {data['event']} lacks a field: {error}") from None
+
+
+def _check_kinds(wanted: dict[str, type], values: dict[str, Any]) -> None:
+    for name, kind in wanted.items():
+        found = type(values.get(name, kind()))
+        if found is not kind and (kind is not float or found is not int):
+            raise ValueError(f"{name} is {str(values[name])[:40]!r}, which is no such value")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,13 @@ PARTS = (
     "Q",
     "buffers",
     "workspace",
+)
+
+CGROUP = Path("/sys/fs/cgroup")
+# What Linux tells in a container of its limit, of what is used, and of what of it can be given up.
+CONTAINER = (
+    ("memory.max", "memory.current", "memory.stat"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
 )
 
 
@@ -175,6 +183,16 @@ def rss_bytes() -> int:
 
 
 def available_bytes() -> tuple[int, int]:
-    """Memory that is available on this machine, and all there is, in bytes."""
+    """Memory that is available on this machine or in its container, and all there is, in bytes."""
     memory = psutil.virtual_memory()
-    return int(memory.available), int(memory.total)
+    available, total = int(memory.available), int(memory.total)
+    for names in CONTAINER:
+        try:
+            limit, used = (int((CGROUP / name).read_text()) for name in names[:2])
+            stat = dict(line.split() for line in (CGROUP / names[2]).read_text().splitlines())
+        except (OSError, ValueError):  # no such container, or no limit ("max")
+            continue
+        cached = int(stat.get("total_inactive_file", stat.get("inactive_file", 0)))
+        available = min(available, max(limit - used + cached, 0))
+        total = min(total, limit)
+    return available, total

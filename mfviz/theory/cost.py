@@ -8,10 +8,11 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-__all__ = ["FAMILIES", "Cost", "crossover_rank", "epoch_cost"]
+__all__ = ["FAMILIES", "Cost", "crossover_rank", "epoch_cost", "family_of"]
 
 # Solvers whose bytes and flops are known, and the family of each.
 FAMILIES = {
@@ -20,9 +21,13 @@ FAMILIES = {
     "asgd": "two-phase",
     "ccd": "ccd",
     "ccdpp": "ccdpp",
+    "cumf_als": "als",
+    "cumf_ccd": "ccdpp",
+    "cumf_sgd": "halves",
     "ds_sgd_c": "two-phase",
     "ds_sgd_d": "two-phase",
     "dsgd": "sgd",
+    "fampsgd": "fractional",
     "fpsgd": "sgd",
     "gpusgd": "sgd",
     "hogwild": "sgd",
@@ -30,6 +35,26 @@ FAMILIES = {
     "sgd": "sgd",
     "strip_sgd": "sgd",
 }
+ON_DEVICES = {"cumf_ccd": "fused"}  # whose kernels do something else than those of the CPU
+
+
+def family_of(
+    solver: str, backend: str = "cpu", params: Mapping[str, Any] | None = None
+) -> str | None:
+    """Family of a solver, for :func:`epoch_cost`; None where no formula is known.
+
+    Parameters
+    ----------
+    solver : str
+        Key.
+    backend : str
+    params : mapping, optional
+        Settings: systems that are solved by conjugate gradients have no formula here.
+    """
+    if params is not None and params.get("solve") == "cg":
+        return None
+    found = FAMILIES.get(solver)
+    return found if backend == "cpu" else ON_DEVICES.get(solver, found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +112,29 @@ def _ccdpp(m: int, n: int, N: int, f: int) -> Cost:
     return Cost(16.0 * f * N, N * f * (4 * 12.0 + 2 * 12.0), "16 f N", "72 f N", 5.0 * f * N)
 
 
+def _halves(m: int, n: int, N: int, f: int) -> Cost:
+    return Cost(8.0 * f * N, N * (12.0 + 8.0 * f), "8 f N", "N (12 + 8 f)")
+
+
+def _fractional(m: int, n: int, N: int, f: int) -> Cost:
+    # Two phases; a feature takes a root and four operations more, a rating its sum of errors.
+    return Cost(20.0 * f * N, N * (40.0 + 8.0 * f), "20 f N", "N (40 + 8 f)")
+
+
+def _fused(m: int, n: int, N: int, f: int) -> Cost:
+    # A pass a side: index, residual twice; it gathers two vectors for the items, three for users.
+    return Cost(16.0 * f * N, 44.0 * f * N, "16 f N", "44 f N", 5.0 * f * N)
+
+
 _FAMILIES: dict[str, Callable[[int, int, int, int], Cost]] = {
     "sgd": _sgd,
     "two-phase": _two_phase,
     "als": _als,
     "ccd": _ccd,
     "ccdpp": _ccdpp,
+    "fractional": _fractional,
+    "fused": _fused,
+    "halves": _halves,
 }
 
 
@@ -104,7 +146,8 @@ def epoch_cost(family: str, n_users: int, n_items: int, nnz: int, rank: int) -> 
     family : str
         "sgd" (both rows at each rating: sgd, hogwild, dsgd, fpsgd), "two-phase" (one side at a
         time: asgd, msgd, DS-SGD), "als" (exact, symmetric Gram and Cholesky), "ccd" (row by
-        row) or "ccdpp" (one inner iteration).
+        row), "ccdpp" (one inner iteration), "fused" (the same in two passes), "halves" (both rows
+        at each rating, in float16) or "fractional" (two phases with fractional steps).
     n_users, n_items, nnz, rank : int
         Shape of the problem and number of features.
 

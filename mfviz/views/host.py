@@ -12,14 +12,12 @@ import logging
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 __all__ = [
-    "HeadlessHost",
     "Host",
     "NotebookHost",
     "ScriptHost",
@@ -142,8 +140,10 @@ class ServerHost(Host):
 
     def __init__(self) -> None:
         import panel as pn
+        from tornado.ioloop import IOLoop
 
         self._pn = pn
+        self._loop: IOLoop | None = IOLoop.current()  # None once the page is gone
         self.doc = pn.state.curdoc
         self.location = pn.state.location
         arguments = pn.state.session_args or {}
@@ -172,7 +172,14 @@ class ServerHost(Host):
 
     def later(self, callback: Callback) -> None:
         """See :meth:`Host.later`."""
-        self.doc.add_next_tick_callback(self._with_document(callback))
+        # By way of the loop: what another thread adds to a document that is on hold can get lost,
+        # as Panel puts the list of held events back after it set a page's style sheets.
+        if self._loop is not None:
+            self._loop.add_callback(self._next_tick, self._with_document(callback))
+
+    def _next_tick(self, call: Callback) -> None:
+        if self._loop is not None:
+            self.doc.add_next_tick_callback(call)
 
     def on_load(self, callback: Callback) -> None:
         """See :meth:`Host.on_load`."""
@@ -227,6 +234,7 @@ class ServerHost(Host):
             session.unblock_expiration()
 
     def _destroyed(self, session_context: Any) -> None:
+        self._loop = None
         self.close()
 
 
@@ -268,66 +276,6 @@ class NotebookHost(Host):
         # in the document until somebody pushes it.
         for ref in list(pn.state._views):
             push_on_root(ref)
-
-
-class HeadlessHost(Host):
-    """No page at all: time passes when a test says so.
-
-    Parameters
-    ----------
-    query : str
-        The address's query, as in ``rank=16&solver=als``.
-    """
-
-    kind = "headless"
-
-    def __init__(self, query: str = "") -> None:
-        super().__init__(dict(parse_qsl(query)))
-        self._now = 0.0
-        self._tickers: list[tuple[float, Callback, list[float]]] = []
-        self._soon: deque[Callback] = deque()
-
-    def every(self, seconds: float, callback: Callback) -> Ticker:
-        """See :meth:`Host.every`."""
-
-        def begin() -> Any:
-            entry = (seconds, callback, [self._now + seconds])
-            self._tickers.append(entry)
-            return entry
-
-        return Ticker(begin, self._tickers.remove)
-
-    def later(self, callback: Callback) -> None:
-        """See :meth:`Host.later`."""
-        self._soon.append(callback)
-
-    def guard(self, callback: Callback) -> Callback:
-        """See :meth:`Host.guard`; a test wants to see the exception."""
-        return callback
-
-    @property
-    def now(self) -> float:
-        """Seconds that a test has let pass."""
-        return self._now
-
-    @property
-    def idle(self) -> bool:
-        """Whether nothing would be called if time went on."""
-        return not self._tickers and not self._soon
-
-    def advance(self, seconds: float) -> None:
-        """Let time pass in steps of 50 ms, and call whatever is due."""
-        until = self._now + seconds
-        while True:
-            while self._soon:
-                self._soon.popleft()()
-            for period, callback, due in list(self._tickers):
-                if due[0] <= self._now + 1e-9:
-                    due[0] += period
-                    callback()
-            if self._now >= until - 1e-9:
-                return
-            self._now = min(self._now + 0.05, until)
 
 
 class ScriptHost(Host):

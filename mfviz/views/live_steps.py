@@ -157,7 +157,8 @@ class StepsFigure:
         self.figure.x_range.update(start=0.0, end=end, reset_start=0.0, reset_end=end)
         self.figure.y_range.update(start=0.0, end=top, reset_start=0.0, reset_end=top)
         near = steps.samples[steps.samples[:, 1] <= steps.top_bytes]
-        kind = "process grew by" if steps.place == "rss" else f"{steps.place} in use"
+        grown = {"rss": "process grew by", "device": "device memory grew by"}
+        kind = grown.get(steps.place, f"{steps.place} in use")
         self._dots.data_source.data = {
             "x": near[:, 0].tolist(), "y": (near[:, 1] / MIB).tolist(),
             "amount": [f"{kind} {mib_text(b)} MiB" for b in near[:, 1]],

@@ -312,6 +312,8 @@ def _size(sizes: Mapping[str, int], part: str) -> str:
 def _samples(place: str) -> str:
     if place == "rss":
         return "what the process grew by, sampled"
+    if place == "device":
+        return "what its device memory grew by, sampled"
     return f"{place} in use, sampled" if place else "no samples"
 
 

@@ -16,7 +16,7 @@ from mfviz.views.live_epoch import EpochFigure
 from mfviz.views.parts import Html, box, card, heading, html
 from mfviz.views.session import Session
 from mfviz.views.theme import sheet
-from mfviz.views.timeline_words import how_computed, key_figures, reasons, selection
+from mfviz.views.timeline_words import how_computed, key_figures, memory_of, reasons, selection
 from mfviz.views.tracks import LETTERS
 
 __all__ = ["TimelineView"]
@@ -61,7 +61,7 @@ class TimelineView:
         self.sums_title, self.sums = Html("", "cardhead"), Html("", "bars")
         self.waits = Html("", "bars")
         self.formulas = html("", "formulas")
-        self.limit = math.nan  # bytes a second that memory gives here, once it was measured
+        self.limits: dict[str, float] = {}  # bytes a second of memories that were measured
         self._quiet = self._measuring = False
         self._controls()
         self.view = self._layout()
@@ -72,7 +72,7 @@ class TimelineView:
     def refresh(self) -> None:
         """Bring the numbers up to date with the figure."""
         shown, brush = self.figure.shown, self.figure.brush
-        self.keys.set(key_figures(shown, self.limit))
+        self.keys.set(key_figures(shown, self.limits))
         self.waits.set(reasons(shown))
         self.sums.set(selection(shown, brush))
         words = f"{brush[0]:.3g} to {brush[1]:.3g} ms" if brush else "the brush selects a part"
@@ -126,28 +126,34 @@ class TimelineView:
             self.figure.only = query["lanes"]
 
     def _explain(self) -> None:
-        words = how_computed(self.figure.shown, self.limit)
+        words = how_computed(self.figure.shown, self.limits)
         if self.formulas.object != words:
             self.formulas.object = words
-        self.measure.visible = math.isnan(self.limit)
+        self.measure.visible = bool(self._unmeasured)
         self.measure.disabled = self._measuring or self.session.live
+
+    @property
+    def _unmeasured(self) -> list[str]:
+        """Memories of the shown runs whose bandwidth nobody has tried to measure yet."""
+        places = dict.fromkeys(memory_of(s.history) for s in self.figure.shown)
+        return [place for place in places or ["cpu"] if place not in self.limits]
 
     def _measure(self) -> None:
         """Measure what memory gives, on a thread of its own; it would slow a run beside it."""
-        if self._measuring or self.session.live or not math.isnan(self.limit):
+        places = self._unmeasured
+        if self._measuring or self.session.live or not places:
             return
         self._measuring = self.measure.disabled = True
 
         def work() -> None:
-            from mfviz.experiments.bandwidth import memory_limit
-
-            found = memory_limit()
+            found = {place: _bandwidth(place) for place in places}
             self.session.host.later(lambda: self._measured(found))
 
         threading.Thread(target=work, name="mfviz-bandwidth", daemon=True).start()
 
-    def _measured(self, limit: float) -> None:
-        self.limit, self._measuring = limit, False
+    def _measured(self, limits: Mapping[str, float]) -> None:
+        self.limits.update(limits)
+        self._measuring = False
         with self.session.host.hold():
             self.refresh()
 
@@ -214,6 +220,16 @@ class TimelineView:
     def _open(self) -> None:
         self._explain()
         self.dialog.open = True
+
+
+def _bandwidth(place: str) -> float:
+    """Bytes a second of this machine's memory or device; NaN for a device that is not here."""
+    from mfviz.experiments.bandwidth import memory_limit
+    from mfviz.experiments.identity import device_name
+
+    if place == "cpu":
+        return memory_limit()
+    return memory_limit("cuda") if place == device_name("cuda") else math.nan
 
 
 def _clocks(shown: Any) -> str:

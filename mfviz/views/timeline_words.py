@@ -7,18 +7,18 @@ numbers of the epoch that is shown.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 from mfviz.plots.epoch import duration_text, rate_text
 from mfviz.plots.scale import bytes_text, number_text
 from mfviz.telemetry.epoch import BETWEEN, EpochFacts, within
 from mfviz.telemetry.history import History
-from mfviz.theory.cost import FAMILIES, Cost, epoch_cost
+from mfviz.theory.cost import Cost, epoch_cost, family_of
 from mfviz.views.chips import chip
 from mfviz.views.epoch_parts import Shown
 
-__all__ = ["cost_of", "how_computed", "key_figures", "reasons", "selection"]
+__all__ = ["cost_of", "how_computed", "key_figures", "memory_of", "reasons", "selection"]
 
 REASONS = {
     "transfer": "copy not there yet",
@@ -33,11 +33,13 @@ KINDS = {
 }  # fmt: skip
 NOTHING = "–"
 Figure = tuple[str, str, str]  # number, unit, what it is a share of
+Limits = Mapping[str, float]
+NOT_MEASURED: Limits = {}
 
 
 def cost_of(history: History) -> Cost | None:
     """Arithmetic and traffic of an epoch by formula; None where none is known for the solver."""
-    family, shape = FAMILIES.get(history.solver), history.shape
+    family, shape = family_of(history.solver, history.backend, history.params), history.shape
     if family is None or not shape or "rank" not in history.params:
         return None
     return epoch_cost(
@@ -45,19 +47,24 @@ def cost_of(history: History) -> Cost | None:
     )
 
 
-def key_figures(shown: Sequence[Shown], limit: float = math.nan) -> str:
+def memory_of(history: History) -> str:
+    """Whose memory a run works in: that of this machine ("cpu") or of a device, by its name."""
+    return "cpu" if history.backend == "cpu" else history.device
+
+
+def key_figures(shown: Sequence[Shown], limits: Limits = NOT_MEASURED) -> str:
     """The five figures of the epoch, one line a run in each.
 
     Parameters
     ----------
     shown : sequence of Shown
-    limit : float
-        Bandwidth that was measured on this machine, in bytes a second; NaN if it was not.
+    limits : mapping of str to float
+        Bandwidth in bytes a second, by :func:`memory_of`, where it was measured.
     """
     cells: list[tuple[str, Callable[[Shown], Figure]]] = [
         ("Overlap", lambda s: _overlap(s.facts)),
         ("Idle", lambda s: _idle(s.facts)),
-        ("Moved", lambda s: _moved(s, limit)),
+        ("Moved", lambda s: _moved(s, limits.get(memory_of(s.history), math.nan))),
         ("Updates", lambda s: _updates(s.facts)),
         ("Epoch", _epoch),
     ]
@@ -121,9 +128,10 @@ def selection(shown: Sequence[Shown], brush: tuple[float, float] | None) -> str:
     return f"<table><tbody>{''.join(rows)}</tbody></table>"
 
 
-def how_computed(shown: Sequence[Shown], limit: float = math.nan) -> str:
+def how_computed(shown: Sequence[Shown], limits: Limits = NOT_MEASURED) -> str:
     """Formula of each figure with the numbers of the epoch."""
-    return "".join(_how(s, limit) for s in shown) or "<p>No epoch is over yet.</p>"
+    parts = [_how(s, limits.get(memory_of(s.history), math.nan)) for s in shown]
+    return "".join(parts) or "<p>No epoch is over yet.</p>"
 
 
 # --- one figure each ------------------------------------------------------------------------
@@ -156,7 +164,7 @@ def _moved(s: Shown, limit: float) -> Figure:
             notes.append(f"in kernels by formula, {flops}")
         else:
             notes.append(f"kernels {number_text(kernels / 1e9)} GB/s, {flops} by formula")
-        if math.isfinite(limit) and s.history.backend == "cpu":
+        if math.isfinite(limit):
             notes.append(
                 f"{_percent(kernels / limit)} % of the {limit / 1e9:.0f} GB/s that memory gives"
             )
@@ -245,7 +253,7 @@ def _how(s: Shown, limit: float) -> str:
             f"{number_text(f.copied_per_second / 1e9)} GB/s",
         ))  # fmt: skip
     if cost is not None and f.kernel_ns:
-        lines += _costs(f, cost, limit if s.history.backend == "cpu" else math.nan)
+        lines += _costs(f, cost, limit)
     if f.kernel_ns and f.ratings:
         lines.append((
             "Updates", "ratings that kernels visited ÷ time in which a kernel runs, and ÷ epoch",

@@ -69,6 +69,27 @@ def test_frames_of_other_libraries_come_through_arrow(triple: Triple) -> None:
         as_ratings(pa.table({"user_id": [1, None], "item": [1, 2], "rating": [1, 2]}))
 
 
+def test_categories_are_ids_and_what_arrow_cannot_take_is_told(triple: Triple) -> None:
+    u, i, r = triple
+    codes = pa.array(u).cast(pa.string()).dictionary_encode()
+    views = pa.DictionaryArray.from_arrays(codes.indices, codes.dictionary.cast(pa.string_view()))
+    for users in (views, codes, pa.array(u).dictionary_encode()):
+        found = as_ratings(Handed(pa.table({"user": users, "item": i, "rating": r})))
+        assert found.user_ids[found.u].astype(np.int64).tolist() == u.tolist()
+    with pytest.raises(DataError, match="Arrow makes no table"):
+        as_ratings(Handed(pa.chunked_array([pa.array(u)])))
+
+
+def test_columns_that_were_not_clear_are_told(triple: Triple) -> None:
+    u, i, r = triple
+    twice = pd.DataFrame({"user": u, "userId": u, "item": i, "rating": r})
+    for frame in (pd.DataFrame({"a": u, "b": i, "rating": r}), twice):
+        for given in (frame, pa.Table.from_pandas(frame)):
+            (told,) = as_ratings(given).notices
+            assert told.startswith("Columns read as user, item and rating: ")
+    assert as_ratings(twice[["user", "item", "rating"]]).notices == ()
+
+
 def test_columns_of_a_frame_can_be_chosen(triple: Triple) -> None:
     u, i, r = triple
     frame = pd.DataFrame({"a": 0, "b": i, "c": u, "d": r, "e": pd.to_datetime(u, unit="s")})

@@ -6,6 +6,7 @@ import importlib.util
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from mfviz.backends import cuda
@@ -26,6 +27,12 @@ def test_without_numba_cuda_it_says_what_to_install(monkeypatch: pytest.MonkeyPa
     assert "pip install 'mfviz[cuda13]'" in (cuda.why_not() or "")
     assert cuda.devices() == []
     assert cuda.free_bytes() is None
+
+
+def test_a_numpy_that_it_cannot_compile_with_is_told(installed: pytest.MonkeyPatch) -> None:
+    installed.delattr(np, "row_stack")
+    assert f"NumPy {np.__version__}" in (cuda.why_not() or "")
+    assert "pip install 'numpy<2.5'" in (cuda.why_not() or "")
 
 
 def test_without_a_driver_it_says_so(installed: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,8 @@ def test_solvers_tells_all_that_is_declared(mfviz: Any) -> None:
         }  # fmt: skip
         assert [p["name"] for p in item["params"]] == list(cls.hyper_parameters())
         assert all(set(p) >= {"name", "default", "bounds", "doc"} for p in item["params"])
+        decay = next((p for p in item["params"] if p["name"] == "decay"), None)
+        assert decay is None or decay["inclusive"] == [False, True]
         assert item["available"]["cpu"] is True
         assert item["available"]["cuda"] is True or "cuda" in item["available"]["cuda"]
         assert item["determinism"]
@@ -39,6 +42,28 @@ def test_solvers_for_people(mfviz: Any) -> None:
     for key, cls in registry().items():
         assert f"{key}: {cls.title}" in said.out
     assert "rank" in said.out
+
+
+def test_devices_are_listed_by_number(mfviz: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mfviz.backends import cuda
+
+    found = [cuda.Found(at, f"GPU {at}", (9, 0), 8 << 30, f"GPU-{at}") for at in range(2)]
+    monkeypatch.setattr(cuda, "devices", lambda: found)
+    monkeypatch.setattr(cuda, "free_bytes", lambda index: (3 - index) << 30)
+    monkeypatch.setattr(cuda, "why_not", lambda: None)
+    told = mfviz("devices", "--json").json
+    assert told["cuda"] is True
+    host, first, second = told["devices"]
+    assert host["backend"] == "cpu"
+    assert 0 < host["free_bytes"] <= host["total_bytes"]
+    assert (first["device"], second["device"]) == (0, 1)
+    assert second == {
+        "backend": "cuda", "device": 1, "name": "GPU 1", "capability": "9.0",
+        "free_bytes": 2 << 30, "total_bytes": 8 << 30, "uuid": "GPU-1",
+    }  # fmt: skip
+    assert "GPU 1" in mfviz("devices").out
+    monkeypatch.setattr(cuda, "why_not", lambda: "it is away.")
+    assert "no CUDA: it is away." in mfviz("devices").out
 
 
 @pytest.mark.parametrize("key", sorted(registry()))
@@ -83,6 +108,10 @@ def test_memory_takes_split_and_context(mfviz: Any) -> None:
         (["--users", 5, "--items", 5, "--ratings", -1], "--ratings is -1"),
         (["--users", 5, "--items", 5, "--ratings", 9, "--split", ".5,.5"], "three shares"),
         (["--users", 5, "--items", 5, "--ratings", 9, "--split", ".5,.1,.1"], "add up to 1"),
+        (["--users", 5, "--items", 5, "--ratings", 9, "--split", "nan,.1,.2"], "add up to 1"),
+        (["--users", 5, "--items", 5, "--ratings", 1, "--split", ".3,.3,.4"], "none to train on"),
+        (["--users", 5, "--items", 5, "--ratings", 9, "--context-mib", "nan"], "mib is nan"),
+        (["--users", 5, "--items", 5, "--ratings", 9, "--context-mib", "inf"], "mib is inf"),
         (["--users", 5, "--items", 5, "--ratings", 9, "--batch", 8], "no setting 'batch'"),
         (["--users", 5, "--items", 5, "--ratings", 9, "--rank", 5000], "rank is 5000"),
         (["--users", 5, "--items", 5, "--ratings", 9, "--backend", "cuda"], "cuda"),
@@ -241,10 +270,20 @@ def test_version_and_module_entry() -> None:
 
 
 def test_a_closed_pipe_is_no_error() -> None:
-    command = f'"{sys.executable}" -m mfviz solvers | head -n 1'
-    outcome = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
-    assert outcome.returncode == 0
-    assert outcome.stderr == ""
+    """The reader of a pipe may go (head, less), and standard output may be closed already."""
+    for word, left in (("solvers", True), ("datasets", False)):
+        command = [sys.executable, "-m", "mfviz", word]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            preexec_fn=None if left else lambda: os.close(1),
+        ) as process:  # fmt: skip
+            assert process.stdout is not None
+            assert process.stderr is not None
+            if left:
+                process.stdout.read(1)
+                process.stdout.close()
+            assert process.stderr.read() == b""
+        assert process.returncode == 0
 
 
 def test_json_is_strict() -> None:

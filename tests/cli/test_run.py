@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -46,6 +47,22 @@ def test_json_has_every_field_and_nothing_else_is_printed(mfviz: Any, ratings_fi
     assert told["peak_host_bytes"] > 0
     assert told["peak_device_bytes"] == 0
     assert told["setup_s"] + told["solve_s"] + told["eval_s"] <= told["wall_s"] * 1.001
+
+
+def test_a_preset_gives_way_to_what_is_given(mfviz: Any, ratings_file: Path) -> None:
+    words = ["run", "--solver", "cumf_sgd", "--data", ratings_file, "--epochs", 1, "--workers", 1]
+    told = mfviz(*words, "--preset", "netflix", "--rank", 8, "--set", "beta=0.2", "--json").json
+    found = {name: told["params"][name] for name in ("rank", "lam", "lr", "beta", "epochs")}
+    assert found == {"rank": 8, "lam": 0.05, "lr": 0.08, "beta": 0.2, "epochs": 1}
+    said = mfviz(*words, "--preset", "nonsense")
+    assert said.code == 2
+    assert "cumf_sgd has no preset 'nonsense'; there are: 'cuMF_SGD, Netflix'" in said.err
+
+
+def test_a_device_that_is_not_there_is_bad_input(mfviz: Any, ratings_file: Path) -> None:
+    said = mfviz(*quick(ratings_file, "--device", 1))
+    assert said.code == 2
+    assert "no devices to choose from" in said.err
 
 
 def test_people_get_a_table(mfviz: Any, ratings_file: Path) -> None:
@@ -100,6 +117,16 @@ def test_set_reaches_any_setting_and_is_typed(mfviz: Any, ratings_file: Path) ->
     assert said.json["params"]["rank"] == 6
 
 
+def test_a_seed_is_that_of_the_split_too_however_it_is_given(
+    mfviz: Any, ratings_file: Path
+) -> None:
+    told = [mfviz(*quick(ratings_file, *words, "--json")).json for words in (
+        ("--seed", 4), ("--set", "seed=4"), ("--seed", 5)
+    )]  # fmt: skip
+    assert told[0]["fingerprint"] == told[1]["fingerprint"] != told[2]["fingerprint"]
+    assert told[0]["test_rmse"] == told[1]["test_rmse"]
+
+
 def test_the_same_seed_gives_the_same_numbers(mfviz: Any, ratings_file: Path) -> None:
     first, again, other = (
         mfviz(*quick(ratings_file, "--seed", seed, "--json")).json for seed in (7, 7, 8)
@@ -120,6 +147,24 @@ def test_trace_replay_and_perfetto_tell_the_same_run(
     events = json.loads(out.read_text())["traceEvents"]
     assert {event["ph"] for event in events} >= {"X", "M", "C"}
     assert not list(tmp_path.glob("*.part*"))
+
+
+def test_a_trace_that_cannot_be_written_loses_nothing(
+    mfviz: Any, ratings_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mfviz.experiments import store
+
+    def full(*places: object, **more: object) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(store, "pack", full)
+    said = mfviz(*quick(ratings_file, "--trace", tmp_path / "run.mfviz", "--json"))
+    assert said.code == 1
+    assert said.json["status"] == "done"
+    assert said.err.count("\n") == 1
+    assert "No space left" in said.err
+    folder = said.err.partition("kept in ")[2].partition(",")[0]
+    assert mfviz("replay", folder, "--json").json == said.json
 
 
 def test_pace_is_waited_outside_solve_time(mfviz: Any, ratings_file: Path) -> None:
@@ -149,6 +194,8 @@ def test_a_diverged_run_is_an_outcome_not_an_error(mfviz: Any, ratings_file: Pat
         (["--set", "lam=-1"], "lam is -1"),
         (["--set", "lam=abc"], "lam is abc"),
         (["--set", "lam=nan"], "lam is nan"),
+        (["--set", "init_scale=0"], "above 0 and up to 10"),
+        (["--seed", 2**31], "from 0 to 2147483647"),
         (["--set", "nope=1"], "no setting 'nope'"),
         (["--set", "lam"], "NAME=VALUE"),
         (["--holdout", 1.5], "holdout is 1.5"),

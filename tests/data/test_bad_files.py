@@ -74,6 +74,7 @@ TEXT = {
     "a word between colons": ("1::2::3::4\n1::2::3:x:4\n", "line 2: found 3 field"),
     "a control character": (DATA + "4\x011,2,3,4\n", "line 41: found a control character"),
     "an endless id": (DATA + "x" * 300 + ",2,3,4\n", "line 41: found 300 characters as user"),
+    "a colon in an id": ("1::2::3\n1::Alien: 3::3\n", "line 2: found a colon inside 'Alien: 3'"),
     "two colons with a word": ("1::2::3\n1:x:2::3\n", r"line 2: found 2 field.*'::'"),
     "decimal commas in a comma file": ("1,2,3\n1,2,3,5\n", "line 2: found 4 field"),
     "a time where the rating should be": (

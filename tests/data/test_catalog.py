@@ -75,14 +75,22 @@ def test_a_synthetic_set_is_made_by_name() -> None:
     assert load("toy") is found
 
 
-def test_a_name_is_looked_up_as_path_then_data_then_cache(own_dirs: Path) -> None:
-    put(own_dirs / "cache/data/ml-1m/ratings.dat", "1::1::1::0\n")
+def test_a_name_is_looked_up_in_data_then_in_the_cache_then_here(own_dirs: Path) -> None:
+    put(own_dirs / "here/ml-1m/ratings.dat", "1::1::1::0\n")
     assert load("ml-1m").r.tolist() == [1]
-    put(own_dirs / "data/ml-1m/ratings.dat", "1::1::2::0\n")
+    put(own_dirs / "cache/data/ml-1m/ratings.dat", "1::1::2::0\n")
     assert load("ml-1m").r.tolist() == [2]
-    put(own_dirs / "here/ml-1m/ratings.dat", "1::1::3::0\n")
+    put(own_dirs / "data/ml-1m/ratings.dat", "1::1::3::0\n")
     assert load("ml-1m").r.tolist() == [3]
     assert load("ml-1m").name == "ml-1m"
+    assert load("./ml-1m").r.tolist() == [1]
+
+
+def test_a_path_is_looked_up_here_first(own_dirs: Path) -> None:
+    put(own_dirs / "data/mine/ratings.dat", "1::1::2::0\n")
+    assert load("mine").r.tolist() == [2]
+    put(own_dirs / "here/mine/ratings.dat", "1::1::3::0\n")
+    assert load("mine").r.tolist() == [3]
 
 
 def test_a_folder_of_the_same_name_without_ratings_does_not_hide_a_set(own_dirs: Path) -> None:

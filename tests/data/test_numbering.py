@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfviz.data.numbering import lookup, number, plain, stable_order
+from mfviz.data.numbering import lookup, lookup_any, number, plain, stable_order
 from mfviz.errors import DataError
 
 whole = st.integers(-(2**63), 2**63 - 1)
@@ -94,6 +94,13 @@ def test_unknown_ids_are_minus_one() -> None:
 def test_a_number_and_its_text_are_the_same_id() -> None:
     assert lookup(np.array([2, 10, 30]), ["10", "2", "010", "x"]).tolist() == [1, 0, -1, -1]
     assert lookup(np.array(["10", "2", "x"]), [2, 10, 3]).tolist() == [1, 0, -1]
+
+
+def test_ids_in_any_order_are_found() -> None:
+    assert lookup(np.array([9, 3, 5]), [3, 9, 4]).tolist() == [1, 0, -1]
+    assert lookup_any(
+        np.array(["b", "a"]), np.array(["a", None, "b", 1.5], dtype=object)
+    ).tolist() == [1, -1, 0, -1]
 
 
 @given(st.lists(st.integers(0, 200_000)), st.booleans())

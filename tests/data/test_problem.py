@@ -131,6 +131,19 @@ def test_a_holdout_out_of_range_is_refused(holdout: float, rng: np.random.Genera
         split(random_ratings(rng), holdout=holdout)
 
 
-def test_a_negative_seed_is_refused(rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("seed", [-1, None, 2.5, "7"])
+def test_a_seed_that_is_none_is_refused(seed: Any, rng: np.random.Generator) -> None:
     with pytest.raises(ParameterError, match="seed"):
-        split(random_ratings(rng), seed=-1)
+        split(random_ratings(rng), seed=seed)
+
+
+@pytest.mark.parametrize("number", [-1, 3])
+def test_numbers_of_no_user_are_refused_before_anything_counts_by_them(
+    number: int, rng: np.random.Generator
+) -> None:
+    ids, r = np.arange(3), np.ones(2, np.float32)
+    wrong = Ratings(np.array([0, number], np.int32), np.array([0, 1], np.int32), r, ids, ids)
+    with pytest.raises(DataError, match=f"found user number {number} among 3 users"):
+        split(wrong, leave_out=1)
+    with pytest.raises(DataError, match=f"found user number {number} among 3 users"):
+        Problem.from_files(random_ratings(rng), wrong)

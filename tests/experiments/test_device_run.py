@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 
 from mfviz.backends import cuda
+from mfviz.backends.device import chosen
 from mfviz.data.problem import Problem
+from mfviz.errors import UnsupportedError
 from mfviz.experiments import warmup
+from mfviz.experiments.device_events import DEVICE_TIME
 from mfviz.experiments.run import Run
 from mfviz.kernels.cuda import target
 from mfviz.solvers.base import Solver, registry
 from mfviz.telemetry.check import check_run
-from mfviz.telemetry.events import MemorySampled, RunStarted, Span
+from mfviz.telemetry.events import Measured, MemorySampled, RunStarted, Span
 from tests.fakes_device import FakeDriver
 from tests.solvers.test_asgd import random_problem
 
@@ -27,25 +30,39 @@ KEYS = (
     "msgd", "fampsgd", "ds_sgd_c", "ds_sgd_d", "gpusgd", "cumf_als", "cumf_ccd", "cumf_sgd", "als",
     "strip_sgd", *FORMS,
 )  # fmt: skip
+NAMES = ("fake GPU", "second GPU")
 Make = Callable[..., Run]
 
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Make:
     """Make a run on a fake device with the given traits."""
-    registry()  # before numba-cuda seems to be there: modules of kernels look for it
+    registry()  # kernels are made with what is installed: they are to be imported before
     monkeypatch.setattr(target, "installed", True)
     monkeypatch.setattr(cuda, "_driver_error", lambda: None)
     monkeypatch.setattr(cuda, "free_bytes", lambda index=0: None)
-    found = [cuda.Found(0, "fake GPU", (9, 0), 1 << 30)]
+    found = [cuda.Found(at, name, (9, 0), 1 << 30) for at, name in enumerate(NAMES)]
     monkeypatch.setattr(cuda, "devices", lambda: found)
     monkeypatch.setattr(warmup, "_rehearse", lambda solver, backend: None)
 
-    def make(key: str, problem: Problem | None = None, **traits: Any) -> Run:
+    def make(
+        key: str, problem: Problem | None = None, device: int = 0, timed: bool = True,
+        **traits: Any,
+    ) -> Run:  # fmt: skip
         driver = FakeDriver(**traits)
-        monkeypatch.setattr(cuda, "open_driver", lambda: driver)
-        made = Run(problem or random_problem(), solver(key), backend="cuda")
+        opened: list[int] = []
+
+        def open_driver() -> FakeDriver:
+            opened.append(chosen())
+            return driver
+
+        monkeypatch.setattr(cuda, "open_driver", open_driver)
+        made = Run(
+            problem or random_problem(), solver(key), backend="cuda", device=device, timed=timed
+        )
         made.execute()
+        assert opened == [device]
+        assert chosen() == 0
         assert driver.closed
         return made
 
@@ -77,6 +94,11 @@ def test_its_events_tell_of_the_device(key: str, run: Make) -> None:
     assert {s.clock for s in measured} == {"cuda-events"}
     sampled = [e for e in events if isinstance(e, MemorySampled) and e.place == "cuda:0"]
     assert len(sampled) == 4
+    assert sum(isinstance(e, MemorySampled) and e.place == "device" for e in events) >= 2
+    told = [e for e in events if isinstance(e, Measured) and e.name == DEVICE_TIME]
+    times = [(e.epoch, e.value) for e in told]
+    assert [epoch for epoch, _ in times] == [1, 2, 3]
+    assert times[0][1] >= max(s.end_ns - s.start_ns for s in measured if s.epoch == 1) / 1e9
     tables = made.result().tables
     assert tables.peak_by_place["cuda:0"] == sampled[-1].used_bytes
     history = made.result().history
@@ -101,3 +123,29 @@ def test_a_full_device_says_what_to_change_and_frees_everything(key: str, run: M
     assert "Take a lower rank, smaller batches, or ds_sgd_d" in failed.reason
     assert failed.result().tables.held_by_part() == {}
     assert run(key).status == "done"
+
+
+def test_another_device_is_used_and_named(run: Make) -> None:
+    made = run("msgd", device=1, place="cuda:1")
+    started = made.log.read()[0][0]
+    assert isinstance(started, RunStarted)
+    assert started.device == "second GPU"
+    with pytest.raises(UnsupportedError, match=r"no device 2 here; there is 0 \(fake GPU\), 1 \("):
+        run("msgd", device=2)
+    with pytest.raises(UnsupportedError, match="cpu backend has no devices"):
+        Run(random_problem(), solver("msgd"), device=1)
+
+
+def test_without_timing_a_device_does_the_same_and_tells_nothing(run: Make) -> None:
+    timed, silent = run("ds_sgd_d"), run("ds_sgd_d", timed=False)
+    assert silent.status == "done"
+    assert silent.updates == timed.updates
+    spans = [e for e in silent.log.read()[0] if isinstance(e, Span) and e.reason != "evaluate"]
+    assert spans == []
+    notices = [notice.message for notice in silent.result().tables.notices]
+    assert "Copies and kernels of the device were not timed." in notices
+    assert silent.factors is not None
+    assert timed.factors is not None
+    np.testing.assert_array_equal(silent.factors.P, timed.factors.P)
+    spent = [[m.value for m in r.result().tables.measured] for r in (silent, timed)]
+    assert spent[0] == spent[1]

@@ -11,7 +11,7 @@ from mfviz.data.problem import Problem, split
 from mfviz.data.ratings import Ratings
 from mfviz.data.synthetic import PRESETS, generate
 from mfviz.errors import ParameterError
-from mfviz.experiments.proposals import FAMILIES, KNOWN, propose, recognise
+from mfviz.experiments.proposals import FAMILIES, KNOWN, propose, published, recognise
 from mfviz.experiments.run import Run
 from mfviz.experiments.tuning import SEEDS, tune, validate
 from mfviz.solvers.base import registry, solver_class
@@ -161,3 +161,20 @@ def test_the_goal_on_ml_100k(u1: Problem, key: str, rank: int | None) -> None:
 def test_racing_workers_get_a_rate_that_bears_it() -> None:
     toy = generate(PRESETS["toy"])
     assert propose("cumf_sgd", toy)["lr"] == 0.1 < propose("fpsgd", toy)["lr"]
+
+
+def test_published_settings_are_found_by_a_part_of_their_name() -> None:
+    known = solver_class("cumf_sgd").published
+    assert published("cumf_sgd", "cuMF_SGD, Netflix") == known["cuMF_SGD, Netflix"]
+    assert published("cumf_sgd", " netflix ") == known["cuMF_SGD, Netflix"]
+    for name, words in (("jester", "no preset 'jester'"), ("cumf", "more than one"), ("", "no ")):
+        with pytest.raises(ParameterError, match=f"{words}.*'cuMF_SGD, Netflix'"):
+            published("cumf_sgd", name)
+    with pytest.raises(ParameterError, match="sgd has no presets"):
+        published("sgd", "netflix")
+
+
+def test_what_is_published_can_be_set() -> None:
+    for key, cls in registry().items():
+        for name, settings in cls.published.items():
+            assert set(settings) <= set(cls.make(**settings).settings()), f"{key}: {name}"

@@ -13,6 +13,7 @@ from PIL import Image
 
 from mfviz.data.problem import Problem, split
 from mfviz.data.ratings import Ratings
+from mfviz.errors import DataError
 from mfviz.experiments.result import Result
 from mfviz.experiments.run import Run
 from mfviz.experiments.store import open_run
@@ -69,6 +70,20 @@ def test_the_unseen_get_the_training_mean(result: Result, user: str) -> None:
     assert result.predict([user], [item]) == pytest.approx(mean)
     assert result.predict([result.problem.train.user_ids[0]], [12345]) == pytest.approx(mean)
     assert result.predict([12345], [item]) == pytest.approx(mean)  # a number among names
+
+
+def test_ids_of_any_form_are_found(result: Result) -> None:
+    """Files may hold ids as text that a caller has as numbers, and callers may have gaps."""
+    train = result.problem.train
+    user, items = train.user_ids[2], train.item_ids
+    wanted = result.predict([user] * 3, items[:3])
+    assert result.predict(user, items[:3].astype(str)) == pytest.approx(wanted)
+    assert result.predict(user, items[:3].astype(np.uint64)) == pytest.approx(wanted)
+    mixed = np.array([items[0], None, items[2], 0.5, float("nan")], dtype=object)
+    mean = train.mean
+    assert result.predict(user, mixed) == pytest.approx([wanted[0], mean, wanted[2], mean, mean])
+    with pytest.raises(DataError, match=r"shape \(2,\) and items of shape \(3,\)"):
+        result.predict([user, user], items[:3])
 
 
 def test_tables_are_data_frames(result: Result) -> None:

@@ -15,7 +15,7 @@ from mfviz.data.problem import Problem
 from mfviz.errors import MfvizError, ParameterError, UnsupportedError
 from mfviz.experiments.run import LEGAL, Run
 from mfviz.experiments.store import open_run
-from mfviz.solvers.base import Checkpoint, Context, Factors
+from mfviz.solvers.base import Checkpoint, Context, Factors, solver_class
 from mfviz.telemetry.check import check_run
 from mfviz.telemetry.events import Compiled, Event, Measured, RunEnded, RunStarted, Span
 from mfviz.telemetry.history import History
@@ -243,12 +243,21 @@ def test_a_solver_that_cannot_serve_says_so_before() -> None:
         ({"pace": 0}, "pace is 0"),
         ({"pace": math.nan}, "pace is nan"),
         ({"evaluate_every": -1}, "evaluate_every is -1"),
+        ({"evaluate_every": 2.5}, "evaluate_every is 2.5"),
+        ({"evaluate_every": "x"}, "evaluate_every is x"),
         ({"chunk": 0}, "chunk is 0"),
     ],
 )
 def test_numbers_out_of_bounds_are_refused(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ParameterError, match=words):
         Run(PROBLEM, ScriptedSolver(), **options)
+
+
+def test_what_does_not_fit_into_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mfviz.experiments.run.available_bytes", lambda: (2 << 20, 1 << 30))
+    Run(PROBLEM, solver_class("averaged_sgd").make(rank=1, workers=2))
+    with pytest.raises(UnsupportedError, match=r"needs 5. MiB of memory, and 2 MiB are free"):
+        Run(PROBLEM, solver_class("averaged_sgd").make(rank=4096, workers=63))
 
 
 def test_a_start_of_another_shape_is_refused() -> None:

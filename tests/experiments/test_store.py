@@ -158,6 +158,20 @@ def test_a_damaged_or_pickled_array_is_refused(folder: Path) -> None:
             open_run(folder).array(name)
 
 
+@pytest.mark.parametrize("at", [0.3, 0.6])
+def test_a_file_that_was_damaged_on_the_way_is_told(
+    folder: Path, tmp_path: Path, at: float
+) -> None:
+    (folder / EVENTS_FILE).write_text(text_of() * 50)
+    target = pack(folder, tmp_path / "a.mfviz", arrays=False)
+    content = bytearray(target.read_bytes())
+    for byte in range(int(at * len(content)), int(at * len(content)) + 20):
+        content[byte] ^= 0xFF
+    target.write_bytes(content)
+    with pytest.raises(RunFileError, match="damaged"):
+        open_run(target)
+
+
 def test_a_failed_pack_leaves_the_old_file(folder: Path, tmp_path: Path) -> None:
     target = pack(folder, tmp_path / "a.mfviz")
     before = target.read_bytes()
@@ -167,6 +181,21 @@ def test_a_failed_pack_leaves_the_old_file(folder: Path, tmp_path: Path) -> None
         pack(folder, target)
     assert target.read_bytes() == before
     assert not target.with_name("a.mfviz.part").exists()
+
+
+def test_only_an_ordinary_file_is_replaced(folder: Path, tmp_path: Path) -> None:
+    """Packing onto /dev/null as root would replace it for every other process."""
+    device = tmp_path / "pipe"
+    os.mkfifo(device)
+    with pytest.raises(RunFileError, match="is a device or a pipe"):
+        pack(folder, device)
+    assert device.is_fifo()
+    with pytest.raises(RunFileError, match="is a device or a pipe"):
+        open_run(device)
+    with pytest.raises(RunFileError, match="is a folder"):
+        pack(folder, tmp_path)
+    with pytest.raises(RunFileError, match="does not exist; make it"):
+        pack(folder, tmp_path / "nowhere" / "a.mfviz")
 
 
 def test_a_home_that_cannot_be_written_is_no_reason_not_to_run(

@@ -1,7 +1,7 @@
 """Train with every solver on the CPU that Numba is told to compile for, and look at the code.
 
-Run as ``python every_kernel.py OUT.npz``; it writes the factors of each training and, for kernels
-whose inner loops are promised to be vectors, what those loops are made of.
+Run as ``python every_kernel.py OUT.npz [factors] [registers]``; it writes the factors of each
+training and, for kernels whose inner loops are promised to be vectors, what those are made of.
 """
 
 from __future__ import annotations
@@ -97,17 +97,22 @@ def widest(code: str) -> str:
     return max(found, default="none")
 
 
-def main(target: str) -> None:
+def main(target: str, *wanted: str) -> None:
     """Write factors as arrays, and registers of the hot loops as one array of names."""
     data = problem()
-    found: dict[str, Any] = {name: train(solver, data) for name, solver in cases()}
-    registers = []
-    for key, (module, function) in HOT.items():
-        kernel = getattr(importlib.import_module(f"mfviz.kernels.{module}"), function)
-        code = "\n".join(kernel.inspect_asm().values())
-        registers.append(f"{key} {widest(code)}")
-    np.savez(target, **found, registers=np.array(registers))
+    found: dict[str, Any] = {}
+    for name, solver in cases():
+        if "factors" in wanted or name in HOT:
+            found[name] = train(solver, data)
+    if "registers" in wanted:
+        registers = []
+        for key, (module, function) in HOT.items():
+            kernel = getattr(importlib.import_module(f"mfviz.kernels.{module}"), function)
+            code = "\n".join(kernel.inspect_asm().values())
+            registers.append(f"{key} {widest(code)}")
+        found["registers"] = np.array(registers)
+    np.savez(target, **found)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

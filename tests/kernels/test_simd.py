@@ -149,3 +149,13 @@ def test_multiply_add_is_one_packed_instruction_where_the_cpu_has_it(rows):
     _arithmetic(rows, np.zeros((6, 16), dtype=F32))
     code = "".join(_arithmetic.inspect_asm().values())
     assert any(name in code for name in ("vfmadd132ps", "vfmadd213ps", "vfmadd231ps"))
+
+
+@numba.njit
+def _whole():
+    return simd.whole_vectors()
+
+
+def test_vectors_are_whole_where_the_code_has_wide_registers(rows):
+    _arithmetic(rows, np.zeros((6, 16), dtype=F32))
+    assert _whole() == ("%zmm" in "".join(_arithmetic.inspect_asm().values()))

@@ -47,6 +47,7 @@ def train(
     at: Callable[[Checkpoint, Context], None] | None = None,
     start: Factors | None = None,
     chunk: int | None = None,
+    backend: str = "cpu",
 ) -> Record:
     """Train to the end, without a clock.
 
@@ -54,7 +55,7 @@ def train(
     ----------
     at : callable, optional
         Called at every checkpoint.
-    start, chunk
+    start, chunk, backend
         Of the context.
     """
     checkpoints: list[Checkpoint] = []
@@ -68,7 +69,9 @@ def train(
         events.append((kind, fields))
 
     with Crew(solver.threads) as crew:
-        context = make_context(solver, crew, ledger=ledger, emit=emit, start=start, chunk=chunk)
+        context = make_context(
+            solver, crew, ledger=ledger, emit=emit, start=start, chunk=chunk, backend=backend
+        )
         for checkpoint in solver.iterate(problem, context):
             checkpoints.append(checkpoint)
             context.refresh()

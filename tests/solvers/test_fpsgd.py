@@ -66,6 +66,12 @@ def test_an_iteration_is_as_many_blocks_as_the_grid_has(workers: int, grid: int)
         assert max(visits) - min(visits) <= 3
 
 
+def test_every_visit_has_a_span_however_fine_the_grid_is():
+    _, record = run(1, grid=100, epochs=1)
+    assert sum(s["ratings"] for s in record.spans) == record.checkpoints[-1].updates
+    assert len(block_spans(record)) >= 100**2
+
+
 def test_updates_are_the_ratings_of_the_blocks_that_were_taken():
     _, record = run(3)
     ends = {c.epoch: c.updates for c in record.checkpoints if c.kind == "epoch"}

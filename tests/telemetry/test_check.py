@@ -99,8 +99,9 @@ def test_a_corrupted_run_is_caught(mutant: Mutant, words: str) -> None:
     assert any(words in sentence for sentence in found), found
 
 
-def test_ratings_need_not_add_up_where_spans_were_dropped_and_it_was_told() -> None:
-    events = make_events()
+@pytest.mark.parametrize("solver", ["fake", "fpsgd"])
+def test_ratings_need_not_add_up_where_spans_were_dropped_and_it_was_told(solver: str) -> None:
+    events = make_events(solver=solver)
     del events[first(events, Span, op="kernel")]
     message = "3 spans found no room and are missing in epoch 1."
     at = first(events, Noticed)

@@ -116,6 +116,30 @@ def test_what_is_no_event_is_refused(line: str) -> None:
         decode(line)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "name"),
+    [
+        ('"start_ns": 1', '"start_ns": "1"', "start_ns"),
+        ('"start_ns": 1', '"start_ns": null', "start_ns"),
+        ('"start_ns": 1', '"start_ns": NaN', "start_ns"),
+        ('"lane": "W0"', '"lane": ["W0"]', "lane"),
+        ('"seq": 0', '"seq": "0"', "seq"),
+        ('"event": "span", "run": "r"', '"event": ["new"], "run": 7', "run"),
+    ],
+)
+def test_fields_of_another_kind_are_refused_by_name(old: str, new: str, name: str) -> None:
+    span = Span(run="r", seq=0, t_ns=0, lane="W0", op="kernel", name="x", start_ns=1, end_ns=2)
+    line = encode(span)
+    assert old in line
+    with pytest.raises(ValueError, match=f"^{name} is "):
+        decode(line.replace(old, new))
+
+
+def test_a_line_nested_too_deep_is_refused() -> None:
+    with pytest.raises(ValueError, match="too deep"):
+        decode("[" * 100_000)
+
+
 def test_kinds_are_spelled_as_in_a_file() -> None:
     assert set(Event.registry) == {
         "run-started", "compiled", "epoch-ended", "span", "evaluated", "block-taken", "allocated",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mfviz.telemetry import memory
 from mfviz.telemetry.memory import PARTS, Ledger, MemoryModel, MemoryPart, available_bytes
 
 
@@ -81,3 +83,18 @@ def test_a_model_adds_up_by_part() -> None:
 def test_the_machine_has_some_memory() -> None:
     available, total = available_bytes()
     assert 0 < available <= total
+
+
+@pytest.mark.parametrize("names", memory.CONTAINER)
+def test_a_container_has_no_more_than_its_limit(
+    names: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    whole = available_bytes()[1]
+    contents = ("3000000\n", "2500000\n", "anon 7\ninactive_file 400000\n")
+    for name, content in zip(names, contents, strict=True):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    assert available_bytes() == (900_000, 3_000_000)
+    (tmp_path / names[0]).write_text("max\n")
+    assert available_bytes()[1] == whole

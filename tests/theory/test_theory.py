@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 from mfviz.theory import memory
-from mfviz.theory.cost import crossover_rank, epoch_cost
+from mfviz.theory.cost import FAMILIES, crossover_rank, epoch_cost, family_of
 from mfviz.theory.effective_ranks import effective_ranks
 from mfviz.theory.gain import batch_decrease, batch_gain, best_step, critical_batch
 from mfviz.theory.memory import device_mib, rounding_bytes, table_s1, two_copies
@@ -130,3 +132,18 @@ def test_the_solves_overtake_the_gram_at_the_crossover() -> None:
     f = crossover_rank(m, n, nnz)
     assert f == pytest.approx(1211, abs=1)
     assert (m + n) * f**3 / 3 == pytest.approx(2 * nnz * f**2)
+
+
+def test_every_family_has_its_formulas_and_devices_their_own() -> None:
+    N, f = 1000, 8
+    for family in {*FAMILIES.values(), "fused"}:
+        cost = epoch_cost(family, 60, 40, N, f)
+        names = {"m": 60, "n": 40, "N": N, "f": f}
+        for formula, value in ((cost.bytes_formula, cost.bytes), (cost.flops_formula, cost.flops)):
+            python = re.sub(r"(?<=[\w)]) (?=[\w(])", " * ", formula).replace("^", "**")
+            assert eval(python, {}, names) == pytest.approx(value), formula
+    assert family_of("cumf_ccd") == "ccdpp"
+    assert family_of("cumf_ccd", "cuda") == "fused"
+    assert family_of("msgd", "cuda", {"rank": 8}) == family_of("msgd") == "two-phase"
+    assert family_of("cumf_als", "cuda", {"solve": "cg"}) is None
+    assert family_of("minibatch_sgd") is None

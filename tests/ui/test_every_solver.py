@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mfviz.solvers.base import registry
+from tests.ui.conftest import opening
 
 pytestmark = pytest.mark.ui
 
@@ -18,12 +19,30 @@ def test_the_pairs_leave_no_solver_out():
     assert {key for pair in PAIRS for key in pair} == set(KEYS)
 
 
+@pytest.fixture(scope="module")
+def toy(chromium, served):
+    """One page for all pairs, which are chosen one after the other."""
+    with opening(chromium, served) as open_page:
+        yield open_page(
+            {"data": "toy", "solver": PAIRS[0][0], "compare": PAIRS[0][1], "workers": 2,
+             "pace": 10, "epochs": EPOCHS, "b.epochs": EPOCHS}
+        )  # fmt: skip
+
+
+def chosen(desk, pair):
+    """Whether the page is set to train this pair, for as long as all others."""
+    query = desk.query
+    lengths = {query.get("epochs"), query.get("b.epochs", query.get("epochs"))}
+    return (query.get("solver"), query.get("compare"), lengths) == (*pair, {str(EPOCHS)})
+
+
 @pytest.mark.parametrize("pair", PAIRS, ids="-".join)
-def test_it_runs_live_with_timeline_card_and_badge(opener, pair):
-    desk = opener(
-        {"data": "toy", "solver": pair[0], "compare": pair[1], "workers": 2, "pace": 10,
-         "epochs": EPOCHS, "b.epochs": EPOCHS}
-    )  # fmt: skip
+def test_it_runs_live_with_timeline_card_and_badge(toy, pair):
+    desk = toy
+    desk.ready()
+    for label, key in zip(("Solver A", "Solver B"), pair, strict=True):
+        desk.choose(label, SOLVERS[key].title)
+    desk.until("the pair is chosen", lambda: chosen(desk, pair))
     desk.ready()
     runs = dict(zip("AB", desk.run(), strict=True))
     desk.until("both stream", lambda: all(map(desk.told, runs.values())), seconds=30.0)

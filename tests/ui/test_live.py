@@ -189,9 +189,13 @@ def test_the_second_in_the_queue_sees_its_place(opener):
     second.button("Run").click()
     second.until("its place", lambda: "queued, 1 before" in second.status)
     first.button("Stop").click()
-    second.until("its turn", lambda: len(second.epochs()) >= 2, seconds=30.0)
+    first.until("the first is over", lambda: first.ended(run))
+    second.until(
+        "its turn",
+        lambda: "queued" not in second.status and len(second.epochs()) >= 2,
+        seconds=30.0,
+    )
     second.button("Stop").click()
-    assert first.ended(run)
 
 
 def test_a_diverged_run_says_why_and_offers_what_to_try(opener):

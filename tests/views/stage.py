@@ -12,7 +12,7 @@ from mfviz.solvers.base import registry
 from mfviz.telemetry.events import RunEnded
 from mfviz.telemetry.log import EventLog
 from mfviz.views.desk import Desk
-from mfviz.views.host import HeadlessHost
+from mfviz.views.headless import HeadlessHost
 from mfviz.views.loading import Asked, Loaded, Loader
 from mfviz.views.ownership import Owners
 from mfviz.views.readiness import Readiness

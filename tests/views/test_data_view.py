@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from mfviz.views.host import HeadlessHost
+from mfviz.views.headless import HeadlessHost
 from mfviz.views.page import View, build
 
 # bokeh 3.9 calls DataFrame.reset_index(inplace=True), which pandas 3.1 deprecates.

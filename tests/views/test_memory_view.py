@@ -12,7 +12,7 @@ from mfviz.plots.style import MEMORY, TOKENS
 from mfviz.solvers.base import registry
 from mfviz.theory.memory import MIB, S1_RANK, TABLE_S1
 from mfviz.views.fit_table import fit_table
-from mfviz.views.host import HeadlessHost
+from mfviz.views.headless import HeadlessHost
 from mfviz.views.live_steps import StepsFigure
 from mfviz.views.page import View
 from tests.fakes import make_history

@@ -11,7 +11,8 @@ import pytest
 from mfviz.plots.style import TOKENS
 from mfviz.resources import asset
 from mfviz.views.board import Board
-from mfviz.views.host import HeadlessHost, NotebookHost, ScriptHost, here
+from mfviz.views.headless import HeadlessHost
+from mfviz.views.host import NotebookHost, ScriptHost, here
 from mfviz.views.keys import KEYS
 from mfviz.views.page import PAGE_NAMES, View, build
 from mfviz.views.session import PACES
@@ -239,7 +240,7 @@ def test_build_returns_a_page_for_any_host(instant):
 def test_a_page_opens_without_numba():
     code = (
         "import sys\n"
-        "from mfviz.views.host import HeadlessHost\n"
+        "from mfviz.views.headless import HeadlessHost\n"
         "from mfviz.views.readiness import Readiness\n"
         "Readiness.begin = lambda self: None\n"
         "from mfviz.views.page import build\n"

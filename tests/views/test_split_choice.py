@@ -9,7 +9,7 @@ import pytest
 
 from mfviz.data.ways import Way
 from mfviz.views.desk import Desk
-from mfviz.views.host import HeadlessHost
+from mfviz.views.headless import HeadlessHost
 from mfviz.views.loading import Loader
 from mfviz.views.session import Session
 from mfviz.views.split_choice import KINDS, SplitChoice

@@ -10,7 +10,7 @@ import pytest
 from mfviz.plots.style import TOKENS
 from mfviz.telemetry.events import EpochEnded, RunStarted, Span
 from mfviz.telemetry.history import History
-from mfviz.views.host import HeadlessHost
+from mfviz.views.headless import HeadlessHost
 from mfviz.views.live_epoch import EpochFigure
 from mfviz.views.page import View
 from mfviz.views.timeline_words import how_computed, key_figures, reasons, selection
@@ -102,6 +102,17 @@ def test_figures_name_their_formulas_and_what_they_are_a_share_of():
     assert "10 f N flops" in how
     assert "1 − 12 ms ÷ (3 × 10 ms) = 60 %" in how
     assert "8.0 KB ÷ 4 ms = 0.002 GB/s" in how
+
+
+def test_kernels_of_a_device_are_beside_its_own_memory():
+    history = known()
+    history.backend, history.device = "cuda", "GPU of another"
+    shown = figure_of(history).shown
+    limits = {"cpu": 1e9, "GPU": 2e9}
+    assert "that memory gives" not in key_figures(shown, limits)
+    history.device = "GPU"
+    assert "% of the 2 GB/s that memory gives" in key_figures(shown, limits)
+    assert "% of the 2.0 GB/s that a triad of all threads reached" in how_computed(shown, limits)
 
 
 def test_waits_are_told_by_reason_and_the_rest_is_not_hidden():

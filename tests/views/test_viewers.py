@@ -7,7 +7,7 @@ import pytest
 
 from mfviz.errors import ParameterError, RunFileError
 from mfviz.experiments.run import Run
-from mfviz.views.host import HeadlessHost
+from mfviz.views.headless import HeadlessHost
 from mfviz.views.viewers import MemoryPlot, RMSEPlot, TimelinePlot
 from tests.fakes import ScriptedSolver, make_history, tiny_problem
 

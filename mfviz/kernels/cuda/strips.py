@@ -68,21 +68,29 @@ def _carry(source, target, first, shift, count, quads, thread, threads, run):
         store_run(target, shift + e // quads, 4 * (e % quads), run, 0)
 
 
+def _lanes(width, shuffle):
+    """Lanes of a worker, and how often each of them loads 16 bytes of a row."""
+    count = lanes_of(width) if shuffle else 1
+    return count, -(-width // (4 * count))
+
+
 def _product(width, shuffle):
     """Return the device function that multiplies two rows and adds what lane 0 brings.
 
     A lane has its own numbers of every row, from beginning to end: what it reads it has written.
     """
-    count = lanes_of(width) if shuffle else 1
-    stride, columns, total = np.int64(4 * count), np.int64(width), lane_sum(count, shuffle)
+    (count, loads), total = _lanes(width, shuffle), lane_sum(_lanes(width, shuffle)[0], shuffle)
+    lanes, columns = np.int64(count), np.int64(width)
 
     def product(P, Q, u, i, extra, lane, p, q, sums):
         s = extra
-        for c in range(4 * lane, columns, stride):
-            load_run(P, u, c, p, 0)
-            load_run(Q, i, c, q, 0)
-            for k in range(4):
-                s += p[k] * q[k]
+        for v in range(loads):
+            c = 4 * (lane + v * lanes)
+            if c < columns:
+                load_run(P, u, c, p, 0)
+                load_run(Q, i, c, q, 0)
+                for k in range(4):
+                    s += p[k] * q[k]
         return total(s, lane, sums) if count > 1 else s
 
     return inlined(product)
@@ -90,23 +98,25 @@ def _product(width, shuffle):
 
 def _one_visit(width, shuffle):
     """Return the device function that visits a rating: both rows move, each by the old other."""
-    stride = np.int64(4 * (lanes_of(width) if shuffle else 1))
-    columns, product, one = np.int64(width), _product(width, shuffle), np.float32(1.0)
+    (count, loads), one = _lanes(width, shuffle), np.float32(1.0)
+    lanes, columns, product = np.int64(count), np.int64(width), _product(width, shuffle)
 
     def visit(P, Q, bu, bi, u, i, r, lr, lam, lr_bias, lam_bias, biased, lane, p, q):
         extra, keep = np.float32(0.0), one - lr * lam
         if biased and lane == 0:
             extra = bu[u] + bi[i]
         error = r - product(P, Q, u, i, extra, lane, p, q, bi)
-        for c in range(4 * lane, columns, stride):
-            load_run(P, u, c, p, 0)
-            load_run(Q, i, c, q, 0)
-            for k in range(4):
-                a, b = p[k], q[k]
-                p[k] = lr * error * b + keep * a
-                q[k] = lr * error * a + keep * b
-            store_run(P, u, c, p, 0)
-            store_run(Q, i, c, q, 0)
+        for v in range(loads):
+            c = 4 * (lane + v * lanes)
+            if c < columns:
+                load_run(P, u, c, p, 0)
+                load_run(Q, i, c, q, 0)
+                for k in range(4):
+                    a, b = p[k], q[k]
+                    p[k] = lr * error * b + keep * a
+                    q[k] = lr * error * a + keep * b
+                store_run(P, u, c, p, 0)
+                store_run(Q, i, c, q, 0)
         if biased and lane == 0:
             keep = one - lr_bias * lam_bias
             bu[u] = keep * bu[u] + lr_bias * error
@@ -117,8 +127,8 @@ def _one_visit(width, shuffle):
 
 def _four_visits(width, shuffle):
     """Return the device function that visits four ratings of a user, whose row moves once."""
-    stride = np.int64(4 * (lanes_of(width) if shuffle else 1))
-    columns, product, one = np.int64(width), _product(width, shuffle), np.float32(1.0)
+    (count, loads), one = _lanes(width, shuffle), np.float32(1.0)
+    lanes, columns, product = np.int64(count), np.int64(width), _product(width, shuffle)
     four = np.float32(GROUP)
 
     def visit(
@@ -134,18 +144,20 @@ def _four_visits(width, shuffle):
                 extra = bu[u] + bi[items[j]]
             z = product(P, Q, u, items[j], extra, lane, p, q, bi)
             errors[j] = values[3 * (t + j) + 2] - mu - z
-        for c in range(4 * lane, columns, stride):
-            load_run(P, u, c, p, 0)
-            for k in range(4):
-                moved[k] = keep_p * p[k]
-            for j in range(GROUP):
-                load_run(Q, items[j], c, q, 0)
+        for v in range(loads):
+            c = 4 * (lane + v * lanes)
+            if c < columns:
+                load_run(P, u, c, p, 0)
                 for k in range(4):
-                    b = q[k]
-                    moved[k] += lr * errors[j] * b
-                    q[k] = lr * errors[j] * p[k] + keep * b
-                store_run(Q, items[j], c, q, 0)
-            store_run(P, u, c, moved, 0)
+                    moved[k] = keep_p * p[k]
+                for j in range(GROUP):
+                    load_run(Q, items[j], c, q, 0)
+                    for k in range(4):
+                        b = q[k]
+                        moved[k] += lr * errors[j] * b
+                        q[k] = lr * errors[j] * p[k] + keep * b
+                    store_run(Q, items[j], c, q, 0)
+                store_run(P, u, c, moved, 0)
         if biased and lane == 0:
             rise = np.float32(0.0)
             for j in range(GROUP):
