@@ -84,10 +84,8 @@ def factorize(
         Key of a solver, see ``mfviz solvers``; "cpu" or "cuda".
     rank, epochs, workers : int, optional
         Without them, what is proposed for the data.
-    seed : int
-        Of split, initial factors and order.
-    device : int
-        Of several of the backend, as ``mfviz devices`` counts them.
+    seed, device : int
+        Of split, initial factors and order; of several devices, as ``mfviz devices`` counts them.
     evaluate_every : int
         Epochs between two evaluations; 0 for one at the end.
     progress : bool, optional
