@@ -21,6 +21,8 @@ from mfviz.views.live_parts import brief, dress, frame_size, refuse_echoes
 
 __all__ = ["LiveFigure"]
 
+UNDER_WAY = "The first numbers are on their way."
+
 
 class LiveFigure(ABC):
     """A figure with a source of its own, for up to five runs.
@@ -211,14 +213,16 @@ class LiveFigure(ABC):
         """Width and height of the frame in pixels, as far as the browser has told them."""
         return frame_size(self.figure, self.nominal)
 
-    def _set_empty(self, empty: bool, text: str = "") -> None:
+    def _set_empty(self, empty: bool) -> None:
         """Hide the axes and invite, or the reverse: no empty axes."""
         width, height = self._frame_size()
+        begun = any(not history.ended for _, history in self.tracks)
+        text = UNDER_WAY if begun else self.invitation
         state = (empty, text, width, height, len(self.figure.axis))
         if state == self._emptiness:
             return
         self._emptiness = state
-        self._invite.update(visible=empty, text=text or self.invitation, x=width / 2, y=height / 2)
+        self._invite.update(visible=empty, text=text, x=width / 2, y=height / 2)
         for item in (*self.figure.axis, *self.figure.grid):
             item.visible = not empty and item not in self._never_visible()
 

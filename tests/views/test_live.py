@@ -116,6 +116,16 @@ def test_clear_invites(live):
     assert not any(axis.visible for axis in live.figure.axis)
 
 
+def test_nobody_is_asked_to_press_run_while_a_run_goes_on(live):
+    history = History()
+    live.show([("A", history)])
+    assert live._invite.visible
+    assert "on their way" in live._invite.text
+    history.feed(make_events(epochs=2))
+    live.update()
+    assert not live._invite.visible
+
+
 def test_axes_come_with_the_data(live):
     assert live._invite.visible
     live.show([("A", make_history())])
