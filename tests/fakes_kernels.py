@@ -135,6 +135,31 @@ def visit_wavefront(
     return visits
 
 
+def visit_strips(
+    blocks, P, Q, bu, bi, ids, values, offsets, firsts, outer, inner, turns, G, S, T,
+    mu, lr, lam, lr_bias, lam_bias, biased,
+) -> int:  # fmt: skip
+    visits, u, i, r = 0, ids[::3], ids[1::3], values[2::3]
+    for block, turn, step, worker in np.ndindex(G, S, T, T):
+        at = outer[block] * S + turns[turn]
+        part = (block * T + worker) * G * S * T + at * T + inner[step * T + worker]
+        t, stop = offsets[part : part + 2]
+        while t < stop:
+            many = 4 if t + 4 <= stop and u[t + 3] == u[t] else 1
+            p, items, visits = P[u[t]].copy(), firsts[at] + i[t : t + many], visits + many
+            e = r[t : t + many] - mu - Q[items] @ p
+            if biased:
+                e -= bu[u[t]] + bi[items]
+                bu[u[t]] += lr_bias * (e.sum() - many * lam_bias * bu[u[t]])
+            P[u[t]] -= many * lr * lam * p
+            for x, error in zip(items, e, strict=True):
+                P[u[t]] += lr * error * Q[x]
+                Q[x] += lr * (error * p - lam * Q[x])
+                bi[x] += lr_bias * (error - lam_bias * bi[x]) if biased else 0.0
+            t += many
+    return visits
+
+
 def fit_feature(
     blocks, XT, YT, old, sums, R, index, places, rows, first, many, tile, t, pending, tiles,
     users, again, lam, weighted,
@@ -194,6 +219,7 @@ DONE: dict[str, Done] = {  # what is run, and positions of the arrays that are w
     "visit_rows_fractional": (visit_rows_fractional, (0, 19), (1, 5)),
     "visit_chunks": (visit_chunks, (0, 1), (2, 4)),
     "visit_wavefront": (visit_wavefront, (0, 1, 6, 7), (2, 4, 5)),
+    "visit_strips": (visit_strips, (0, 1), (4, 6, 7)),
     "visit_strata": (visit_strata, (0, 1), (4, 6, 7)),
     # bins of rows write to one array at a time, each its own rows
     "fit_feature": (fit_feature, (), ()),

@@ -25,6 +25,8 @@ class DSGD(StratifiedSGD):
     Memory: 12 N + 4 (f + 1)(m + n) as sgd, 8 d² for the schedule of strata and 8 (d² + 1) for the
     blocks' places.
 
+    Its form for GPUs is ``gpusgd``, with strata on a second level for the threads of a block.
+
     Reproducibility: exact for a given grid, whatever the workers, as blocks of a stratum share no
     factor; statistical without barriers (the racy teaching switch) and several workers.
     """

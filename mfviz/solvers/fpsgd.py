@@ -45,6 +45,9 @@ class FPSGD(Solver):
     Memory: 12 N for the ratings in the order of blocks, 4 (f + 1)(m + n) for the factors and the
     (empty) biases, 16 (m + n) for the sums G and norms, and the tables of the scheduler.
 
+    There is no CUDA form, as one lock would serve thousands of warps; cuMF_SGD's wavefront, in
+    ``cumf_sgd``, has a lock a column instead.
+
     Reproducibility: exact with one worker. With several, which worker is ready first decides: the
     schedule is recorded (one ``block-taken`` event each), and replaying it gives the same bits.
     """

@@ -45,6 +45,8 @@ class Hogwild(BiasedSolver):
 
     Memory: as sgd, 12 N + 4 (f + 1)(m + n); with marks 16 (m + n) + 64 T more.
 
+    Its form for GPUs is batch-Hogwild!, in ``cumf_sgd``.
+
     Reproducibility: exact with one worker, where it is sgd bit for bit; statistical otherwise.
     """
 

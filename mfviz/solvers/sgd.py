@@ -25,6 +25,8 @@ class SGD(BiasedSolver):
     Memory: 12 N for the shuffled copy of the ratings, 4 f (m + n) for the factors (f padded to a
     multiple of 16), 4 (m + n) for the biases.
 
+    There is no CUDA form: one rating after the other is work for one warp of thousands.
+
     Reproducibility: exact. Settings and seed give the same bits on a machine, however the work is
     cut into chunks.
     """

@@ -11,10 +11,12 @@ import numpy.typing as npt
 import param
 
 from mfviz.data.problem import Problem
+from mfviz.kernels.cuda.rows import WIDEST, width_of
 from mfviz.kernels.strip_layout import count, count_runs, deal, place
 from mfviz.kernels.strips import OF_ALL, Items, Model, Strips, run_rounds
 from mfviz.solvers.base import Card, Checkpoint, Context, Factors
 from mfviz.solvers.budget import Budget
+from mfviz.solvers.device_strips import DeviceStrips, device_strip_parts
 from mfviz.solvers.init import memory_parts
 from mfviz.solvers.stochastic import NAMES, SOLO_NS, BiasedSolver, draw_seed
 from mfviz.solvers.stratified import stratum_schedule
@@ -45,8 +47,13 @@ class StripSGD(BiasedSolver):
     of the runs, 4 (f + 1)(m + n) for the model, 4 (f + 1) n for items by strip while they are
     trained, 12 m + 20 n for counts and orders.
 
+    On a GPU the worker is a thread block (``blocks``): it brings its group's rows of Q to shared
+    memory, strip by strip, and its ``warps`` have users and items of their own by a smaller
+    square. Ratings lie block by block, so that users keep their order; a launch is a round.
+
     Reproducibility: exact for a number of workers (groups follow from it): the blocks of a round
-    share no user and no item. Chunks between two stops are rounded up to whole groups of four.
+    share no user and no item. Chunks between two stops are rounded up to whole groups of four; on
+    a GPU, where it is exact for blocks and warps, to whole rounds.
     """
 
     key = "strip_sgd"
@@ -67,9 +74,19 @@ class StripSGD(BiasedSolver):
         conflicts="None; groups of items have equal rating mass, so that waits are short.",
         cost="8 f flops a rating; a strip of Q stays in cache, p is read and written once a run.",
         memory="8 N + 8 strips m + 4 (f + 4)(m + 2 n) bytes; a strip is 1 MiB of Q.",
-        kernel="kernels.runs: p in registers, four ratings share it and one reduction of sums.",
+        kernel="kernels.runs: p in registers, four ratings share it and one reduction of sums. "
+        "On a GPU kernels.cuda.strips: Q in shared memory, a warp a rating.",
     )
 
+    backends = ("cpu", "cuda")
+    blocks = param.Integer(
+        128,
+        bounds=(1, 1024),
+        doc="Thread blocks on a GPU, and rounds of an epoch; fewer where rows are few.",
+    )
+    warps = param.Integer(
+        8, bounds=(1, 32), doc="Warps of a block on a GPU, each with users and items of its own."
+    )
     shuffle = param.Boolean(
         True, doc="Visit neighbourhoods of users, strips and groups in a fresh order each epoch."
     )
@@ -83,10 +100,29 @@ class StripSGD(BiasedSolver):
 
     def determinism(self, backend: str = "cpu") -> str:
         """Return "exact at N workers": groups and ranges follow from their number."""
+        if backend != "cpu":
+            return "exact"
         return "exact" if self.workers == 1 else f"exact at {self.workers} workers"
+
+    @property
+    def kernel_rank(self) -> int:
+        """Rank to compile the kernels at: each width of a row has its own, up to a limit."""
+        return min(width_of(self.rank), super().kernel_rank)
+
+    def supports(self, problem: Problem, backend: str = "cpu") -> str | None:
+        """Return None, or why not; on a device shared memory holds strips of some rows."""
+        if backend == "cuda" and self.rank > WIDEST:
+            return f"{self.title} has rows in shared memory on CUDA: take a rank up to {WIDEST}."
+        return super().supports(problem, backend)
+
+    def lanes(self, backend: str = "cpu") -> tuple[str, ...]:
+        """One stream on a device; the workers on the CPU."""
+        return super().lanes(backend) if backend == "cpu" else ("stream 0",)
 
     def memory(self, n_users: int, n_items: int, nnz: int, backend: str = "cpu") -> MemoryModel:
         """Ratings in the order of runs, places of the runs, counts and the model."""
+        if backend != "cpu":
+            return MemoryModel(tuple(device_strip_parts(self, n_users, n_items, nnz)))
         T = self.workers
         strips = strips_of_group(self, n_users, n_items, nnz)
         width, tables = Factors.width(self.rank), 8 * (3 * T + 2 + T * T + strips)
@@ -113,20 +149,23 @@ class StripSGD(BiasedSolver):
         init_rng, layout_rng, order_rng = context.rng.spawn(3)
         factors, schedule = self.make_model(problem, context, init_rng)
         context.names = (*NAMES, "copy")
-        rounds = _Rounds(self, problem, context, factors)
+        kind = _Rounds if context.device is None else DeviceStrips
+        rounds = kind(self, problem, context, factors)
         list(self.judge(schedule, problem, context, Checkpoint("chunk", 0, 0)))
         yield Checkpoint("epoch", 0, 0)
 
         for epoch in range(1, self.epochs + 1):
             seed = rounds.begin(layout_rng, order_rng)
             try:
-                for updates in rounds.run(seed, schedule.factor(epoch)):
-                    if updates < epoch * problem.train.nnz:
-                        yield Checkpoint("stratum", epoch, updates)
+                for updates, running in rounds.run(seed, schedule.factor(epoch)):
+                    if running or updates < epoch * problem.train.nnz:
+                        yield Checkpoint("stratum", epoch, updates, running=running)
             except GeneratorExit:  # stopped within an epoch
                 rounds.give_back()
                 raise
             here = Checkpoint("stratum", epoch, epoch * problem.train.nnz)
+            if schedule.needs_loss:
+                context.refresh()
             yield from self.judge(schedule, problem, context, here)
             yield Checkpoint("epoch", epoch, epoch * problem.train.nnz)
 
@@ -174,8 +213,8 @@ class _Rounds:
         self.strips.turns[:] = layout_rng.permutation(len(self.strips.turns))
         return draw_seed(order_rng)
 
-    def run(self, seed: np.uint64, factor: float) -> Iterator[int]:
-        """Visit all ratings once; yield the ratings visited since the start at safe points."""
+    def run(self, seed: np.uint64, factor: float) -> Iterator[tuple[int, bool]]:
+        """Visit all ratings once; yields ratings visited since the start at safe points, False."""
         loads = self.loads[np.arange(self.workers), self.strips.schedule].max(axis=1)
         first, until = 0, 0
         while first < self.workers:
@@ -191,7 +230,7 @@ class _Rounds:
             self.budget.learn(visits, begin)
             first, seed = last, np.uint64(0)
             if visits:  # none where the last groups went beyond what was asked for
-                yield before + visits
+                yield before + visits, False
 
     def give_back(self) -> None:
         """Copy rows and biases of the items to the model that everybody sees.

@@ -68,6 +68,8 @@ def _fpsgd(events: Sequence[Event], spans: Sequence[Span]) -> Iterator[str]:
 def _strips(events: Sequence[Event], spans: Sequence[Span]) -> Iterator[str]:
     """Strips and users have one worker at a time, rounds end together, all ratings come once."""
     started, ended = events[0], [e.epoch for e in events if isinstance(e, EpochEnded) and e.epoch]
+    if isinstance(started, RunStarted) and started.backend != "cpu":
+        return  # a launch is a round: nobody sees what is in it, and the next one waits for it
     train = started.shape.get("train") if isinstance(started, RunStarted) else None
     yield from _disjoint(spans)
     first: Counter[tuple[int, int]] = Counter()

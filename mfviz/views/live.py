@@ -116,7 +116,8 @@ class LiveFigure(ABC):
         if held < 0:
             self._reload(self.rollover // 2)
         elif fresh:
-            self.source.stream(brief(self.plot.as_columns(fresh)))
+            rows = self.plot.as_columns(fresh)
+            self.source.stream(brief(rows) if held else rows)  # lists would end up as its columns
         self._refresh()
         return True
 

@@ -24,6 +24,7 @@ from mfviz.data.problem import Problem, split
 from mfviz.data.ratings import Ratings
 from mfviz.experiments.context import make_context
 from mfviz.solvers.base import registry
+from tests.fakes_device import FakeDriver
 
 CASES: dict[str, dict[str, Any]] = {  # settings beside those that all have
     "msgd": {},
@@ -51,6 +52,10 @@ CASES: dict[str, dict[str, Any]] = {  # settings beside those that all have
     "cumf_sgd in parts": {
         "key": "cumf_sgd", "warps": 1, "workers": 1, "user_parts": 2, "item_parts": 3,
     },
+    "strip_sgd": {"workers": 3, "blocks": 3, "warps": 1, "shuffle": False, "rank": 17},
+    "strip_sgd of warps": {
+        "key": "strip_sgd", "blocks": 2, "warps": 3, "rank": 9, "biases": False,
+    },
     "gpusgd": {"grid": 3, "threads_a_block": 4, "rank": 17},
     "fampsgd": {"order": "1/4", "kappa": 0.4, "biases": True},
     "ds_sgd_d asynchronous": {"key": "ds_sgd_d", "batch": 41, "rank": 3},
@@ -59,6 +64,7 @@ APART = {
     "cumf_sgd of three",
     "cumf_sgd in a wavefront of three",
 }  # rows of one rating each: the order of visits does not matter
+BY_HAND = {"strip_sgd of warps"}  # the CPU has no such grid: what a kernel does is done in NumPy
 IN_TURN = {"ds_sgd_d asynchronous"}  # the simulator does at once what it is told
 BRISK = {"rank": 5, "epochs": 2, "workers": 2, "lr": 0.08, "init_scale": 0.3}
 
@@ -119,14 +125,14 @@ def in_turn(ops: Sequence[streams.Op], many: int) -> list[streams.Job]:
     return [streams.Job(op, -1, [at - 1] if at else []) for at, op in enumerate(jobs)]
 
 
-def train(name: str, backend: str) -> tuple[Any, list[dict[str, Any]], int]:
+def train(name: str, backend: str, driver: Any = None) -> tuple[Any, list[dict[str, Any]], int]:
     """Factors, spans and updates of a case."""
     data, chosen = problem(name), {**BRISK, **CASES[name]}
     cls = registry()[chosen.pop("key", name)]
     known = cls.hyper_parameters()
     solver = cls.make(**{k: v for k, v in chosen.items() if k in known or k not in BRISK})
     with Crew(solver.threads) as crew:
-        context = make_context(solver, crew, backend=backend)
+        context = make_context(solver, crew, backend=backend, driver=driver)
         for checkpoint in solver.iterate(data, context):
             updates = checkpoint.updates
         context.refresh()
@@ -140,7 +146,8 @@ def main() -> None:
     found = {}
     for name in CASES:
         with mock.patch.object(streams, "plan", in_turn) if name in IN_TURN else nullcontext():
-            wanted, _, updates = train(name, "cpu")
+            by_hand = ("cuda", FakeDriver()) if name in BY_HAND else ("cpu",)
+            wanted, _, updates = train(name, *by_hand)
         factors, spans, _ = train(name, "cuda")
         pairs = [(getattr(factors, a), getattr(wanted, a)) for a in ("P", "Q", "bu", "bi")]
         found[name] = {
