@@ -63,7 +63,7 @@ def test_learns_what_its_cpu_form_learns(
 ) -> None:
     there, here = (executed(key, real, backend) for backend in ("cuda", "cpu"))
     found, wanted = (run.result().tables.epochs for run in (there, here))
-    exact = all(there.solver.determinism(b).startswith("exact") for b in ("cuda", "cpu"))
+    exact = {there.solver.determinism(b) for b in ("cuda", "cpu")} == {"exact"}
     tell(rmse=found[-1].test_rmse, cpu_rmse=wanted[-1].test_rmse)
     if exact or not SIMULATED:  # what is drawn from a few ratings says nothing
         assert abs(found[-1].test_rmse - wanted[-1].test_rmse) < (EXACT if exact else RACING)
