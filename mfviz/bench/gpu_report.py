@@ -16,7 +16,7 @@ from mfviz.cli_common import seconds
 __all__ = ["GOALS", "Goal", "goals", "markdown"]
 
 Row = dict[str, Any]
-SGD = ("cumf_sgd", "ds_sgd_c", "ds_sgd_d", "fampsgd", "gpusgd", "msgd")
+SGD = ("cumf_sgd", "ds_sgd_c", "ds_sgd_d", "fampsgd", "gpusgd", "msgd", "strip_sgd")
 ALS = ("als", "cumf_als")
 DEVICE = "H200"
 # cuMF_SGD's published rate with 128 features in halves, scaled by bandwidth to an H200's 4.3 TB/s.

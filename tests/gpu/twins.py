@@ -23,6 +23,7 @@ from tests.solvers import (
     test_als,
     test_cumf_als,
     test_cumf_sgd,
+    test_device_strips,
     test_fampsgd,
     test_gpusgd,
     test_partitions,
@@ -65,6 +66,10 @@ def _by_cg(record: Record, problem: Problem, solver: Any) -> float:
 
 def _chunks(record: Record, problem: Problem, solver: Solver) -> float:
     return test_cumf_sgd.distance(record.final, test_cumf_sgd.twin(problem, record.initial))
+
+
+def _strips(record: Record, problem: Problem, solver: Any) -> float:
+    return model_distance(record.final, test_device_strips.twin(solver, problem, record.initial))
 
 
 def _wavefront(record: Record, problem: Problem, solver: Any) -> float:
@@ -117,6 +122,7 @@ TWINS: dict[str, Twin] = {
     "ds_sgd_d pageable": Twin("ds_sgd_d", {**ALTERNATE, "pinned": False}, _two_phases),
     "fampsgd": Twin("fampsgd", test_fampsgd.BRISK, _fractional),
     "gpusgd": Twin("gpusgd", test_gpusgd.BRISK, _strata, problem=problem_of),
+    "strip_sgd": Twin("strip_sgd", test_device_strips.BRISK, _strips, problem=problem_of),
     "als": Twin("als", test_cumf_als.SETTINGS, _exact),
     "cumf_als": Twin("cumf_als", {**test_cumf_als.SETTINGS, "batch": 7}, _exact),
     "cumf_als by cg": Twin("cumf_als", {**CG, "precision": "single"}, _by_cg),
