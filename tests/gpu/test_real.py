@@ -64,6 +64,7 @@ def test_learns_what_its_cpu_form_learns(
     there, here = (executed(key, real, backend) for backend in ("cuda", "cpu"))
     found, wanted = (run.result().tables.epochs for run in (there, here))
     exact = all(there.solver.determinism(b).startswith("exact") for b in ("cuda", "cpu"))
+    exact = exact and key != "strip_sgd"  # its grid is another one, and so is the order of visits
     tell(rmse=found[-1].test_rmse, cpu_rmse=wanted[-1].test_rmse)
     assert abs(found[-1].test_rmse - wanted[-1].test_rmse) < (EXACT if exact else RACING)
     if not SIMULATED:  # one epoch on a few ratings teaches little

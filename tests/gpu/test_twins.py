@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mfviz.solvers.base import registry
-from tests.cuda.in_simulator import CASES, IN_TURN, train
+from tests.cuda.in_simulator import CASES, IN_TURN, train, train_beside
 from tests.cuda.test_simulator import TOLERANCE
 from tests.gpu.twins import SINGLE, TWINS, apart
 
@@ -35,7 +35,7 @@ class TestOnADevice:
 
     @pytest.mark.parametrize("name", CASES)
     def test_equals_the_cpu_on_ragged_rows(self, name: str, tell: Callable[..., None]) -> None:
-        wanted, _, updates = train(name, "cpu")
+        wanted, _, updates = train_beside(name)
         factors, spans, _ = train(name, "cuda")
         pairs = [(getattr(factors, a), getattr(wanted, a)) for a in ("P", "Q", "bu", "bi")]
         distance = max(

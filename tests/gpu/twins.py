@@ -17,9 +17,19 @@ import click
 from mfviz.data.problem import Problem
 from mfviz.kernels.cuda.target import SIMULATED
 from mfviz.solvers.base import Solver, registry
+from mfviz.telemetry.events import BlockTaken
 from tests.cuda.in_simulator import share_alike
 from tests.naive_ccd import ccdpp
-from tests.solvers import test_als, test_cumf_als, test_cumf_sgd, test_fampsgd, test_gpusgd
+from tests.solvers import (
+    test_als,
+    test_cumf_als,
+    test_cumf_sgd,
+    test_device_strips,
+    test_fampsgd,
+    test_gpusgd,
+    test_partitions,
+    test_wavefront,
+)
 from tests.solvers import test_msgd as msgd
 from tests.solvers.recorded import Record, train
 from tests.solvers.replay import distance as model_distance
@@ -57,6 +67,24 @@ def _by_cg(record: Record, problem: Problem, solver: Any) -> float:
 
 def _chunks(record: Record, problem: Problem, solver: Solver) -> float:
     return test_cumf_sgd.distance(record.final, test_cumf_sgd.twin(problem, record.initial))
+
+
+def _wavefront(record: Record, problem: Problem, solver: Any) -> float:
+    """The blocks one after the other, in the order in which their columns were locked."""
+    blocks = [fields for kind, fields in record.events if kind is BlockTaken]
+    shape = (solver.warps, solver.columns)
+    wanted = test_wavefront.twin(solver, problem, record.initial, blocks, shape)
+    return test_cumf_sgd.distance(record.final, wanted)
+
+
+def _parts(record: Record, problem: Problem, solver: Any) -> float:
+    wanted = test_partitions.twin(solver, problem, record.initial)
+    return test_cumf_sgd.distance(record.final, wanted)
+
+
+def _strips(record: Record, problem: Problem, solver: Any) -> float:
+    wanted = test_device_strips.twin(solver, problem, record.initial)
+    return model_distance(record.final, wanted)
 
 
 def _features(record: Record, problem: Problem, solver: Solver) -> float:
@@ -106,6 +134,15 @@ TWINS: dict[str, Twin] = {
         _features,
     ),
     "cumf_sgd": Twin("cumf_sgd", {**test_cumf_sgd.BRISK, "warps": 1}, _chunks, HALVES),
+    "cumf_sgd in a wavefront": Twin(
+        "cumf_sgd", {**test_wavefront.BRISK, "epochs": 1, "warps": 3, "columns": 4}, _wavefront,
+        HALF, problem_of,
+    ),
+    "cumf_sgd in parts": Twin(
+        "cumf_sgd", {**test_partitions.BRISK, "epochs": 1, "warps": 1}, _parts, HALVES, problem_of
+    ),
+    "als": Twin("als", test_cumf_als.SETTINGS, _exact),
+    "strip_sgd": Twin("strip_sgd", test_device_strips.BRISK, _strips, problem=problem_of),
 }  # fmt: skip
 
 
