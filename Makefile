@@ -43,21 +43,24 @@ test-behind:
 	  -m "not ui" $(ARGS) >.tests-behind.log 2>&1; \
 	code=$$?; cat .tests-behind.log; [ $$code -eq 0 ] || [ $$code -eq 5 ]
 
-# The CUDA wheels take 0.5 GB and exclude each other, so each kind has an environment of its own.
+# The CUDA wheels take 0.5 GB and exclude each other, so each kind has an environment of its own,
+# which finds all else in .venv. What runs without them is left to the other tests.
 test-ptx: WHEELS := 13
 test-ptx12: WHEELS := 12
 test-ptx test-ptx12: OTHER = .venv-cuda$(WHEELS)
+test-ptx: .venv-cuda13
+test-ptx12: .venv-cuda12
 test-ptx test-ptx12:
-	@$(MAKE) --no-print-directory $(OTHER) WHEELS=$(WHEELS)
-	@$(OTHER)/bin/python -m pytest -n 2 tests/cuda tests/backends $(ARGS)
+	@$(OTHER)/bin/python -m pytest -n 2 --dist loadgroup tests/cuda/test_ptx.py $(ARGS)
 
 .PHONY: .venv-cuda12 .venv-cuda13
-.venv-cuda12 .venv-cuda13:
-	@test -x $@/bin/python || $(PYTHON) -m venv $@
+.venv-cuda12 .venv-cuda13: $(DEV)
+	@test -x $@/bin/python || $(VENV)/bin/python -m venv $@
+	@$@/bin/python -c 'import sys; open(sys.argv[1] + "/dev.pth", "w").write(sys.argv[2])' \
+	  $$(for p in $@ $(VENV); do $$p/bin/python -c \
+	  'import sysconfig; print(sysconfig.get_path("purelib"))'; done)
 	@$@/bin/python -m pip --disable-pip-version-check install -qq \
-	  --constraint constraints.txt hatchling
-	@$@/bin/python -m pip --disable-pip-version-check install -qq \
-	  --constraint constraints.txt --no-build-isolation --editable '.[dev,cuda$(WHEELS)]'
+	  --constraint constraints.txt 'numba-cuda[cu$(@:.venv-cuda%=%)]'
 
 # The PYTHON that has all of GPU_NEEDS is taken as it is, with neither a page nor a network; else an
 # environment is made. MINUTES is for machines that are lent, REPORT a file that grows with the tests.
@@ -69,7 +72,7 @@ test-gpu:
 	  print(*[m for m in sys.argv[1:] if not u.find_spec(m)])' $(GPU_NEEDS)) || missing=$(PYTHON); \
 	if [ -z "$$missing" ]; then python="$(PYTHON)"; else python=$(OTHER)/bin/python; \
 	  echo "$(PYTHON) lacks $$missing: the tests run in $(OTHER)"; \
-	  $(MAKE) --no-print-directory $(OTHER) WHEELS=$(WHEELS) || exit; fi; \
+	  $(MAKE) --no-print-directory $(OTHER) || exit; fi; \
 	MFVIZ_GPU_MINUTES="$(MINUTES)" MFVIZ_GPU_REPORT="$(REPORT)" \
 	  $$python -m pytest -v tests/gpu $(ARGS)
 

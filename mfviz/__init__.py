@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mfviz.api import factorize as factorize
     from mfviz.api import load as load
     from mfviz.api import make_solver as make_solver
+    from mfviz.data.frames import as_ratings as as_ratings
     from mfviz.data.given import load_problem as load_problem
     from mfviz.data.problem import Problem as Problem
     from mfviz.data.problem import split as split
@@ -40,6 +41,7 @@ _HOMES = {
     "Result": "mfviz.experiments.result",
     "Run": "mfviz.experiments.run",
     "TimelinePlot": "mfviz.views.viewers",
+    "as_ratings": "mfviz.data.frames",
     "factorize": "mfviz.api",
     "load": "mfviz.api",
     "load_problem": "mfviz.data.given",

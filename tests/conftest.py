@@ -25,18 +25,22 @@ settings.register_profile("mfviz", deadline=None, derandomize=True)
 settings.load_profile("mfviz")
 
 ROOT = Path(__file__).resolve().parent.parent
-HAS_TIMEOUT = importlib.util.find_spec("pytest_timeout") is not None
+
+
+def has(plugin: str) -> bool:
+    return importlib.util.find_spec(plugin) is not None
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Know the settings of pytest-timeout where it is absent: a machine with a GPU may be bare."""
-    if not HAS_TIMEOUT:
+    if not has("pytest_timeout"):
         parser.addini("timeout", "seconds of a test at most; needs pytest-timeout")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if not HAS_TIMEOUT:
-        config.addinivalue_line("markers", "timeout(seconds): has no effect here")
+    for plugin, marker in (("pytest_timeout", "timeout"), ("xdist", "xdist_group")):
+        if not has(plugin):
+            config.addinivalue_line("markers", f"{marker}(value): has no effect without {plugin}")
 
 
 def _is_local(address: Any) -> bool:

@@ -82,7 +82,7 @@ class StripSGD(BiasedSolver):
     blocks = param.Integer(
         0,
         bounds=(0, 1024),
-        doc="Thread blocks on a GPU, and rounds of an epoch (0: 128, or fewer where ratings are few).",
+        doc="Thread blocks on a GPU and rounds of an epoch (0: 128, or fewer for few ratings).",
     )
     warps = param.Integer(
         8, bounds=(1, 32), doc="Warps of a block on a GPU, each with users and items of its own."

@@ -15,10 +15,13 @@ from urllib.parse import urlencode
 import panel as pn
 import param
 
+from mfviz.data import catalog
+from mfviz.data.frames import as_ratings
 from mfviz.data.ways import Way
 from mfviz.errors import MfvizError
 from mfviz.views.cell import Cell
 from mfviz.views.host import Host, here, load_extension
+from mfviz.views.loading import Loader
 from mfviz.views.page import View
 from mfviz.views.settings import NONE, write
 from mfviz.views.theme import sheet, variables
@@ -26,6 +29,7 @@ from mfviz.views.theme import sheet, variables
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mfviz.data.ratings import Ratings
     from mfviz.experiments.run import Run
 
 __all__ = ["Explorer"]
@@ -38,8 +42,8 @@ class Explorer(pn.viewable.Viewer):
 
     Parameters
     ----------
-    data : str or path
-        Name of a data set, or a file of ratings.
+    data : str, path, or what :func:`mfviz.as_ratings` takes
+        Name of a data set, a file of ratings, or ratings in memory: arrays, a frame, a matrix.
     solver, compare : str
         Keys of solver A and, if wanted, of solver B.
     seed : int
@@ -48,8 +52,8 @@ class Explorer(pn.viewable.Viewer):
     host : Host, optional
         Where it lives; found by itself.
     **settings
-        Settings of the solvers (rank, epochs, workers, lam, ...); those of B alone begin with
-        ``b_``, as in ``b_lam=0.1``. What is not given is proposed for the data.
+        Settings of the solvers: rank and workers of both, all others (epochs, lam, lr, ...) of A;
+        those of B begin with ``b_``, as in ``b_epochs=20``. What is not given is proposed.
 
     Examples
     --------
@@ -63,7 +67,7 @@ class Explorer(pn.viewable.Viewer):
 
     def __init__(
         self,
-        data: str | os.PathLike[str] = "toy",
+        data: Any = "toy",
         solver: str = "sgd",
         compare: str | None = None,
         seed: int = 0,
@@ -77,12 +81,16 @@ class Explorer(pn.viewable.Viewer):
         given = {name.replace("b_", "b.", 1) if name.startswith("b_") else name: value
                  for name, value in settings.items()}  # fmt: skip
         self._host = host or here()
+        named = isinstance(data, str | os.PathLike)
+        self._ratings = None if named else as_ratings(data)
+        name = os.fspath(data) if self._ratings is None else self._ratings.name
         self.view = View(
             self._host,
             {
-                "data": os.fspath(data), "solver": solver, "compare": compare or NONE,
+                "data": name, "solver": solver, "compare": compare or NONE,
                 "seed": seed, "theme": theme, **{n: write(v) for n, v in given.items()},
             },
+            load=None if self._ratings is None else Loader(self._load),
         )  # fmt: skip
         self.view.open()
         self._layout = _Outer(
@@ -100,6 +108,16 @@ class Explorer(pn.viewable.Viewer):
 
     def __panel__(self) -> Any:
         return self._layout
+
+    def _load(self, name: str) -> Ratings:
+        if self._ratings is not None and name == self._ratings.name:
+            return self._ratings
+        return catalog.load(name)
+
+    @property
+    def _in_memory(self) -> bool:
+        """Whether the ratings on the desk are those that were handed over."""
+        return self._ratings is not None and self.view.desk.data == self._ratings.name
 
     @param.depends("theme", watch=True)
     def _themed(self) -> None:
@@ -170,10 +188,11 @@ class Explorer(pn.viewable.Viewer):
             for name, value in asdict(desk.way).items()
             if value != getattr(Way(), name)
         )
-        lines = [
-            "import mfviz", "",
-            f"problem = mfviz.load_problem({desk.data!r}, seed={seed}{way})",
-        ]  # fmt: skip
+        if self._in_memory:
+            made = f"split(mfviz.as_ratings(ratings), seed={seed}{way})  # ratings: as given"
+        else:
+            made = f"load_problem({desk.data!r}, seed={seed}{way})"
+        lines = ["import mfviz", "", f"problem = mfviz.{made}"]
         for slot in settings.slots:
             name, key = slot.lower(), settings.solvers[slot]
             given = "".join(f", {n}={v!r}" for n, v in settings.arguments(slot).items())
@@ -193,7 +212,17 @@ class Explorer(pn.viewable.Viewer):
         ----------
         base : str
             Where ``mfviz explore`` serves the page.
+
+        Raises
+        ------
+        MfvizError
+            If the ratings are in memory, where a served page does not find them.
         """
+        if self._in_memory:
+            raise MfvizError(
+                "an address names data sets and files, and these ratings are only in memory: "
+                "save them as a file, and give the Explorer its path."
+            )
         self.view.desk.complete()
         query: Mapping[str, str] = self.view.query()
         return f"{base}?{urlencode({n: v for n, v in query.items() if n != 'run'})}"

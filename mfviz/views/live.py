@@ -17,7 +17,7 @@ from bokeh.models import ColumnDataSource, Label, Range1d
 from mfviz.plots import style
 from mfviz.plots.base import Plot, Track
 from mfviz.telemetry.history import History
-from mfviz.views.live_parts import dress, frame_size, refuse_echoes
+from mfviz.views.live_parts import brief, dress, frame_size, refuse_echoes
 
 __all__ = ["LiveFigure"]
 
@@ -116,7 +116,8 @@ class LiveFigure(ABC):
         if held < 0:
             self._reload(self.rollover // 2)
         elif fresh:
-            self.source.stream(self.plot.as_columns(fresh))
+            rows = self.plot.as_columns(fresh)
+            self.source.stream(brief(rows) if held else rows)  # lists would end up as its columns
         self._refresh()
         return True
 

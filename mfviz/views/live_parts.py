@@ -20,10 +20,11 @@ from bokeh.models import (
 )
 
 from mfviz.plots import style
-from mfviz.plots.base import Plot
+from mfviz.plots.base import Columns, Plot
 
 __all__ = [
     "RunNames",
+    "brief",
     "dress",
     "equip",
     "copies",
@@ -35,6 +36,7 @@ __all__ = [
     "seed",
     "tip",
 ]
+FEW = 64  # rows
 # Small, at the right, and on a ground of its own: by default it dims the whole width of the frame.
 TOOLBAR = """
 :host(.bk-inner) {
@@ -115,6 +117,22 @@ def refuse_echoes(source: ColumnDataSource) -> None:
             stream(rows, rollover)
 
     source._stream = from_here
+
+
+def brief(columns: Columns) -> Columns:
+    """Turn columns of few rows into lists, which travel inside the message.
+
+    Bokeh sends each array behind it, as two messages more; a dozen of them take the browser longer
+    to receive than the numbers of a few rows take to be read from text.
+
+    Parameters
+    ----------
+    columns : dict
+        Arrays or lists of one length.
+    """
+    if len(next(iter(columns.values()))) > FEW:
+        return columns
+    return {n: c.tolist() if isinstance(c, np.ndarray) else c for n, c in columns.items()}
 
 
 def refill(

@@ -26,6 +26,7 @@ from mfviz.views.controls import Drawer
 from mfviz.views.desk import Desk
 from mfviz.views.host import Host, ServerHost, here
 from mfviz.views.launch import from_disk, recordings
+from mfviz.views.loading import Loader
 from mfviz.views.pages import PAGE_SETTINGS, Pages
 from mfviz.views.parts import box
 from mfviz.views.readiness import readiness
@@ -55,6 +56,8 @@ class View:
         Settings to begin with (data, solver, compare, seed, ...).
     session : Session, optional
         Made for the host if it is left out.
+    load : Loader, optional
+        Loads ratings for that session; the one of the process if it is left out.
 
     Attributes
     ----------
@@ -72,10 +75,13 @@ class View:
         defaults: Mapping[str, Any] | None = None,
         *,
         session: Session | None = None,
+        load: Loader | None = None,
     ) -> None:
         self.host = host
-        self.desk = session.desk if session else Desk(host, defaults, page_names=PAGE_NAMES)
-        self.session = session or Session(host, self.desk)
+        if session is None:
+            session = Session(host, Desk(host, defaults, load=load, page_names=PAGE_NAMES))
+        self.desk = session.desk
+        self.session = session
         query = host.query
         self._loaded = False
         self._when_loaded: list[Callable[[], None]] = []

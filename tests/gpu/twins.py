@@ -17,7 +17,6 @@ import click
 from mfviz.data.problem import Problem
 from mfviz.kernels.cuda.target import SIMULATED
 from mfviz.solvers.base import Solver, registry
-from mfviz.telemetry.events import BlockTaken
 from tests.cuda.in_simulator import share_alike
 from tests.naive_ccd import ccdpp
 from tests.solvers import (
@@ -71,8 +70,7 @@ def _chunks(record: Record, problem: Problem, solver: Solver) -> float:
 
 def _wavefront(record: Record, problem: Problem, solver: Any) -> float:
     """The blocks one after the other, in the order in which their columns were locked."""
-    blocks = [fields for kind, fields in record.events if kind is BlockTaken]
-    shape = (solver.warps, solver.columns)
+    blocks, shape = test_wavefront.taken(record), (solver.warps, solver.columns)
     wanted = test_wavefront.twin(solver, problem, record.initial, blocks, shape)
     return test_cumf_sgd.distance(record.final, wanted)
 
@@ -126,6 +124,7 @@ TWINS: dict[str, Twin] = {
     "ds_sgd_d pageable": Twin("ds_sgd_d", {**ALTERNATE, "pinned": False}, _two_phases),
     "fampsgd": Twin("fampsgd", test_fampsgd.BRISK, _fractional),
     "gpusgd": Twin("gpusgd", test_gpusgd.BRISK, _strata, problem=problem_of),
+    "als": Twin("als", test_cumf_als.SETTINGS, _exact),
     "cumf_als": Twin("cumf_als", {**test_cumf_als.SETTINGS, "batch": 7}, _exact),
     "cumf_als by cg": Twin("cumf_als", {**CG, "precision": "single"}, _by_cg),
     "cumf_als in halves": Twin("cumf_als", {**CG, "precision": "half"}, _by_cg, HALF),
@@ -141,7 +140,6 @@ TWINS: dict[str, Twin] = {
     "cumf_sgd in parts": Twin(
         "cumf_sgd", {**test_partitions.BRISK, "epochs": 1, "warps": 1}, _parts, HALVES, problem_of
     ),
-    "als": Twin("als", test_cumf_als.SETTINGS, _exact),
     "strip_sgd": Twin("strip_sgd", test_device_strips.BRISK, _strips, problem=problem_of),
 }  # fmt: skip
 

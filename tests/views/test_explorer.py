@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
+import numpy as np
+import pandas as pd
 import panel as pn
 import pytest
 
@@ -58,6 +61,25 @@ def test_a_saved_run_opens(ran, tmp_path):
     written = ran.save(tmp_path / "mine.mfviz")
     assert [path.name for path in written] == ["mine.mfviz", "mine-b.mfviz"]
     assert [open_run(path).history().solver for path in written] == ["sgd", "als"]
+
+
+def test_ratings_in_memory_are_trained_and_the_code_takes_them():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {"user": rng.integers(0, 30, 400), "item": rng.integers(0, 20, 400),
+         "rating": rng.integers(1, 6, 400)}
+    )  # fmt: skip
+    explorer = Explorer(data=frame, solver="als", rank=2, epochs=2)
+    (run,) = explorer.run()
+    assert run.wait(120)
+    assert run.problem.train.nnz + run.problem.test.nnz + run.problem.set_aside == 400
+    names: dict[str, Any] = {"ratings": frame}
+    exec(compile(explorer.code(), "code", "exec"), names)
+    assert names["a"].result().best_test_rmse == explorer.runs["best_test_rmse"].iloc[0]
+    with pytest.raises(MfvizError, match="only in memory"):
+        explorer.url()
+    with pytest.raises(MfvizError, match="give Ratings"):
+        Explorer(data=7)
 
 
 def test_wrong_settings_say_so():
