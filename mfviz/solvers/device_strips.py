@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,8 @@ Int64 = npt.NDArray[np.int64]
 
 RATINGS = "ratings"
 WAIT = NAMES.index("wait")
+MOST_BLOCKS = 128  # about as many as a large GPU has processors
+FULL = 8  # ratings of a warp between two barriers
 
 
 @dataclass(frozen=True)
@@ -69,20 +72,22 @@ class StripShape:
         return self.blocks**2 + self.warps**2 + self.strips
 
 
-def strip_shape(solver: StripSGD, n_users: int, n_items: int) -> StripShape:
+def strip_shape(solver: StripSGD, n_users: int, n_items: int, nnz: int) -> StripShape:
     """Return how many blocks, strips and warps there are.
 
     Parameters
     ----------
     solver : StripSGD
-    n_users, n_items : int
+    n_users, n_items, nnz : int
 
     Notes
     -----
-    As many as asked for, but each has a user and an item; strips as few as fit shared memory.
+    As many as asked for, but each has a user and an item; strips as few as fit shared memory. If
+    nothing is asked for, a warp has eight ratings or more between two barriers, on average.
     """
     T = min(int(solver.warps), n_users, n_items)
-    G = min(int(solver.blocks), min(n_users, n_items) // T)
+    most = int(solver.blocks) or min(MOST_BLOCKS, max(1, math.isqrt(nnz // FULL) // T))
+    G = min(most, min(n_users, n_items) // T)
     S, fits = 1, rows_that_fit(width_of(solver.rank))
     while T * -(-n_items // (G * S * T)) > fits:
         S += 1
@@ -91,7 +96,7 @@ def strip_shape(solver: StripSGD, n_users: int, n_items: int) -> StripShape:
 
 def device_strip_parts(solver: StripSGD, n_users: int, n_items: int, nnz: int) -> list[MemoryPart]:
     """Memory of :class:`DeviceStrips` and of the model on the host."""
-    s = strip_shape(solver, n_users, n_items)
+    s = strip_shape(solver, n_users, n_items, nnz)
     parts = [
         MemoryPart(RATINGS, "ratings by user", "device", "12 N", 12 * nnz),
         *model_parts(n_users, n_items, width_of(solver.rank), biased=solver.biases),
@@ -155,7 +160,7 @@ class DeviceStrips:
     ) -> None:
         assert context.device is not None
         self.solver, self.context, self.device = solver, context, context.device
-        self.shape = strip_shape(solver, problem.n_users, problem.n_items)
+        self.shape = strip_shape(solver, problem.n_users, problem.n_items, problem.train.nnz)
         self.visits = 0
         ledger, send, s = context.ledger, self.device.send, self.shape
         items = ledger.empty("order of items", problem.n_items, np.int32)

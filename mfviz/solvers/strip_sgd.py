@@ -80,9 +80,9 @@ class StripSGD(BiasedSolver):
 
     backends = ("cpu", "cuda")
     blocks = param.Integer(
-        128,
-        bounds=(1, 1024),
-        doc="Thread blocks on a GPU, and rounds of an epoch; fewer where rows are few.",
+        0,
+        bounds=(0, 1024),
+        doc="Thread blocks on a GPU and rounds of an epoch (0: 128, or fewer for few ratings).",
     )
     warps = param.Integer(
         8, bounds=(1, 32), doc="Warps of a block on a GPU, each with users and items of its own."

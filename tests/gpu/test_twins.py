@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from mfviz.solvers.base import registry
-from tests.cuda.in_simulator import BY_HAND, CASES, IN_TURN, train
+from tests.cuda.in_simulator import CASES, IN_TURN, train, train_beside
 from tests.cuda.test_simulator import TOLERANCE
-from tests.fakes_device import FakeDriver
 from tests.gpu.twins import SINGLE, TWINS, apart
 
 on_a_device = [
@@ -36,8 +35,7 @@ class TestOnADevice:
 
     @pytest.mark.parametrize("name", CASES)
     def test_equals_the_cpu_on_ragged_rows(self, name: str, tell: Callable[..., None]) -> None:
-        by_hand = ("cuda", FakeDriver()) if name in BY_HAND else ("cpu",)
-        wanted, _, updates = train(name, *by_hand)
+        wanted, _, updates = train_beside(name)
         factors, spans, _ = train(name, "cuda")
         pairs = [(getattr(factors, a), getattr(wanted, a)) for a in ("P", "Q", "bu", "bi")]
         distance = max(

@@ -73,6 +73,7 @@ def _strips(record: Record, problem: Problem, solver: Any) -> float:
 
 
 def _wavefront(record: Record, problem: Problem, solver: Any) -> float:
+    """The blocks one after the other, in the order in which their columns were locked."""
     blocks, shape = test_wavefront.taken(record), (solver.warps, solver.columns)
     wanted = test_wavefront.twin(solver, problem, record.initial, blocks, shape)
     return test_cumf_sgd.distance(record.final, wanted)
@@ -81,6 +82,11 @@ def _wavefront(record: Record, problem: Problem, solver: Any) -> float:
 def _parts(record: Record, problem: Problem, solver: Any) -> float:
     wanted = test_partitions.twin(solver, problem, record.initial)
     return test_cumf_sgd.distance(record.final, wanted)
+
+
+def _strips(record: Record, problem: Problem, solver: Any) -> float:
+    wanted = test_device_strips.twin(solver, problem, record.initial)
+    return model_distance(record.final, wanted)
 
 
 def _features(record: Record, problem: Problem, solver: Solver) -> float:
@@ -133,12 +139,13 @@ TWINS: dict[str, Twin] = {
     ),
     "cumf_sgd": Twin("cumf_sgd", {**test_cumf_sgd.BRISK, "warps": 1}, _chunks, HALVES),
     "cumf_sgd in a wavefront": Twin(
-        "cumf_sgd", {**test_wavefront.BRISK, "warps": 3, "columns": 5}, _wavefront, HALVES,
-        problem_of,
+        "cumf_sgd", {**test_wavefront.BRISK, "epochs": 1, "warps": 3, "columns": 4}, _wavefront,
+        HALF, problem_of,
     ),
     "cumf_sgd in parts": Twin(
-        "cumf_sgd", {**test_partitions.BRISK, "warps": 1, "epochs": 1}, _parts, HALVES, problem_of
+        "cumf_sgd", {**test_partitions.BRISK, "epochs": 1, "warps": 1}, _parts, HALVES, problem_of
     ),
+    "strip_sgd": Twin("strip_sgd", test_device_strips.BRISK, _strips, problem=problem_of),
 }  # fmt: skip
 
 

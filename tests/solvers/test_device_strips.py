@@ -42,7 +42,8 @@ def square(kind: str, side: int, rng: np.random.Generator) -> list[list[int]]:
 
 def twin(solver: StripSGD, problem: Problem, start: Any, mutant: str = "") -> Any:
     """Visit the runs of users in parts of strips, block after block and worker after worker."""
-    shape, train_ = strip_shape(solver, problem.n_users, problem.n_items), problem.train
+    train_ = problem.train
+    shape = strip_shape(solver, problem.n_users, problem.n_items, train_.nnz)
     G, S, T = shape.blocks, shape.strips, shape.warps
     ranges = naive.strip_ranges(train_.u, problem.n_users, G * T)
     of_user = np.searchsorted(ranges[1:-1], np.arange(problem.n_users), side="right")
@@ -81,7 +82,7 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("narrow")
 def test_a_device_gives_what_the_naive_twin_does(settings: dict, biases: bool) -> None:
     problem, solver = problem_of(nnz=500), made(biases=biases, **settings)
-    assert strip_shape(solver, problem.n_users, problem.n_items).strips > 1
+    assert strip_shape(solver, problem.n_users, problem.n_items, problem.train.nnz).strips > 1
     start = train(solver, problem).initial
     driver, factors, spans, held, checkpoints = on_device(solver, problem)
     assert distance(factors, twin(solver, problem, start)) < 1e-5
@@ -119,11 +120,15 @@ def test_chunks_are_rounded_up_to_rounds() -> None:
 
 
 def test_the_shape_fits_shared_memory_and_the_problem() -> None:
-    for m, n, rank in ((162_541, 59_047, 64), (480_189, 17_770, 128), (600, 400, 16), (3, 2, 256)):
-        solver = StripSGD.make(rank=rank)
-        assert isinstance(solver, StripSGD)
-        shape = strip_shape(solver, m, n)
-        assert shape.warps * -(-n // shape.columns) <= rows_that_fit(rank)
-        assert shape.rows <= min(m, n)
-        assert shape.blocks <= 128
-    assert strip_shape(StripSGD(rank=64), 162_541, 59_047).strips == 3
+    for m, n, nnz, rank in (
+        (162_541, 59_047, 25_000_095, 64), (480_189, 17_770, 99_072_112, 128),
+        (600, 400, 20_000, 16), (3, 2, 4, 256),
+    ):  # fmt: skip
+        for blocks in (0, 500):
+            solver = made(rank=rank, blocks=blocks, warps=8)
+            shape = strip_shape(solver, m, n, nnz)
+            assert shape.warps * -(-n // shape.columns) <= rows_that_fit(rank)
+            assert shape.rows <= min(m, n)
+    large = strip_shape(made(rank=64, blocks=0, warps=8), 162_541, 59_047, 25_000_095)
+    assert (large.blocks, large.strips, large.warps) == (128, 3, 8)
+    assert strip_shape(made(blocks=0, warps=8), 6040, 3706, 900_188).blocks == 41
