@@ -84,11 +84,6 @@ def _parts(record: Record, problem: Problem, solver: Any) -> float:
     return test_cumf_sgd.distance(record.final, wanted)
 
 
-def _strips(record: Record, problem: Problem, solver: Any) -> float:
-    wanted = test_device_strips.twin(solver, problem, record.initial)
-    return model_distance(record.final, wanted)
-
-
 def _features(record: Record, problem: Problem, solver: Solver) -> float:
     t, first, f = problem.train, record.initial, solver.rank
     wanted = ccdpp(t.u, t.i, t.r, first.P[:, :f], first.Q[:, :f], solver.lam, epochs=3)
@@ -145,7 +140,6 @@ TWINS: dict[str, Twin] = {
     "cumf_sgd in parts": Twin(
         "cumf_sgd", {**test_partitions.BRISK, "epochs": 1, "warps": 1}, _parts, HALVES, problem_of
     ),
-    "strip_sgd": Twin("strip_sgd", test_device_strips.BRISK, _strips, problem=problem_of),
 }  # fmt: skip
 
 
