@@ -1,4 +1,4 @@
-"""What memory and gathers give: the yardsticks beside which kernels are shown."""
+"""What memory, gathers and arithmetic give: the yardsticks beside which kernels are shown."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from functools import cache
 import numpy as np
 
 from mfviz.backends.host import Crew, cpu_count
-from mfviz.kernels.triad import gathered_sum, triad
+from mfviz.kernels.triad import FLOPS, gathered_sum, multiply_adds, triad
 
-__all__ = ["gathers_per_s", "gigabytes_per_s", "memory_limit"]
+__all__ = ["flops_per_s", "gathers_per_s", "gigabytes_per_s", "memory_limit"]
 
 MIB_OF_ARRAY = 64  # three of them a worker are far more than any cache
 
@@ -87,3 +87,29 @@ def gathers_per_s(
             crew.run(task)
             best = min(best, time.perf_counter() - began)
     return workers * len(jobs) * count / best
+
+
+def flops_per_s(workers: int, *, turns: int = 1 << 19, repeat: int = 3) -> float:
+    """Measure how fast all workers at once multiply and add numbers that are in registers.
+
+    Parameters
+    ----------
+    workers : int
+    turns : int
+        Of each worker, ``mfviz.kernels.triad.FLOPS`` flops each.
+    repeat : int
+        Passes; the fastest counts.
+
+    Returns
+    -------
+    float
+        Float32 operations a second; a multiply-add is two.
+    """
+    best = float("inf")
+    with Crew(workers, "mfviz-flops") as crew:
+        multiply_adds(16)  # compiled before the clock runs
+        for _ in range(repeat):
+            began = time.perf_counter()
+            crew.run(lambda _: multiply_adds(turns))
+            best = min(best, time.perf_counter() - began)
+    return workers * turns * FLOPS / best
