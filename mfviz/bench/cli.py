@@ -113,7 +113,10 @@ def scaling(
     repeat: int,
     as_json: bool,
 ) -> None:
-    """Measure how an epoch's cost grows with data (synthetic), rank and workers."""
+    """Measure how an epoch's cost grows with data (synthetic), rank and workers.
+
+    And what more workers can give at all: flops alone, gathers alone.
+    """
     chosen = (keys, sizes or (0.25, 0.5, 1.0), ranks or (32, 64, 128), workers, epochs, repeat)
     _show(_scaling(*chosen), as_json)
 

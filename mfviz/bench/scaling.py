@@ -1,4 +1,8 @@
-"""How the cost of an epoch grows with the data, with the rank and with workers."""
+"""How the cost of an epoch grows with the data, with the rank and with workers.
+
+More workers can give no more than the machine does. What it gives at once to loops of nothing but
+multiply-adds and of nothing but gathers is measured beside the solvers, in the same turns.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +17,14 @@ from mfviz.bench.solvers import once
 from mfviz.cli_common import seconds, table
 from mfviz.data.problem import Problem, split
 from mfviz.data.synthetic import PRESETS, generate
+from mfviz.experiments.bandwidth import flops_per_s, gathers_per_s
 from mfviz.progress import progress_bar
 from mfviz.solvers.base import solver_class
 
 __all__ = ["measure", "tell"]
+
+CEILINGS = ("flops alone", "gathers alone")  # what stands in the solver's place
+GATHERS = 1 << 20  # of a worker from each vector
 
 BASE = "1m-like"  # synthetic ratings whose users, items and ratings are scaled together
 
@@ -47,7 +55,8 @@ def measure(
     dict
         ``on`` and ``rows``: a row a solver, axis and value (training ratings, rank, workers).
         ``growth`` is the exponent x of ``seconds ~ value^x`` between the first value of the axis
-        and this one; of workers, ``speed_up`` is the ratio to the first.
+        and this one; of workers, ``speed_up`` is the ratio to the first. Rows of the axis
+        "ceiling" have the seconds that the machine takes for 10^9 flops or gathers.
     """
     problem = cache(_problem)
     base = {"ratings": sizes[-1], "rank": ranks[0], "workers": workers[-1]}
@@ -59,12 +68,13 @@ def measure(
         for value in values
         if axis != "workers" or value <= solver_class(key).param["workers"].bounds[1]
     ]
+    cases += [(key, "ceiling", {"ceiling": value}) for key in CEILINGS for value in workers]
     times: list[list[float]] = [[] for _ in cases]
     with progress_bar(repeat * len(cases), "scaling", unit="run") as bar:
         for _ in range(repeat):  # in turns, so that a drift of the machine meets all alike
             for at, (key, axis, chosen) in enumerate(cases):
                 bar.set_postfix_str(f"{key} {axis} {chosen[axis]}")
-                times[at].append(_epoch_s(key, chosen, epochs, problem))
+                times[at].append(_seconds(key, chosen, epochs, problem))
                 bar.update()
     rows = [
         {
@@ -85,7 +95,7 @@ def tell(found: dict[str, Any]) -> str:
     head = (
         f"{on['data']} x {on['size']:g} ({on['training_ratings']:,} training ratings), rank "
         f"{on['rank']}, {on['workers']} worker(s), where the row says nothing else; "
-        f"{on['rounds']} round(s)"
+        f"{on['rounds']} round(s); ceiling: seconds for 10^9 of them, by workers"
     )
     rows = [
         (
@@ -112,11 +122,22 @@ def _problem(size: float) -> Problem:
     return split(generate(spec, name=f"{BASE} x {size:g}"), holdout=0.1)
 
 
-def _epoch_s(
+def _seconds(
     key: str, chosen: dict[str, Any], epochs: int, problem: Callable[[float], Problem]
 ) -> float:
+    """Seconds of an epoch of a solver, or of 10^9 flops or gathers."""
+    if key in CEILINGS:
+        return _ceiling_s(key, chosen["ceiling"])
     found = once(key, problem(chosen["ratings"]), chosen["rank"], epochs, chosen["workers"])
     return found["epoch_s"]
+
+
+def _ceiling_s(what: str, workers: int) -> float:
+    """Seconds in which so many workers do 10^9 flops or gathers and nothing else."""
+    if what == CEILINGS[0]:
+        return 1e9 / flops_per_s(workers)
+    spec = PRESETS[BASE]
+    return 1e9 / gathers_per_s(workers, (spec.users, spec.items), count=GATHERS)
 
 
 def _against_first(row: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, float]:
@@ -125,7 +146,7 @@ def _against_first(row: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str,
     if row is first:
         return {"growth": math.nan, "speed_up": math.nan}
     ratio = row["epoch_s"] / first["epoch_s"]
-    if row["axis"] == "workers":
+    if row["axis"] in ("workers", "ceiling"):
         return {"growth": math.nan, "speed_up": 1 / ratio}
     growth = math.log(ratio) / math.log(row["value"] / first["value"])
     return {"growth": growth, "speed_up": math.nan}

@@ -1,4 +1,4 @@
-"""What memory and gathers give: the yardsticks beside which kernels are shown."""
+"""What memory, gathers and arithmetic give: the yardsticks beside which kernels are shown."""
 
 from __future__ import annotations
 
@@ -10,9 +10,15 @@ import numpy as np
 from mfviz.backends.device import Driver
 from mfviz.backends.host import Crew, cpu_count
 from mfviz.kernels.cuda.triad import COLUMNS, RUNS, THREADS
-from mfviz.kernels.triad import gathered_sum, triad
+from mfviz.kernels.triad import FLOPS, gathered_sum, multiply_adds, triad
 
-__all__ = ["device_gigabytes_per_s", "gathers_per_s", "gigabytes_per_s", "memory_limit"]
+__all__ = [
+    "device_gigabytes_per_s",
+    "flops_per_s",
+    "gathers_per_s",
+    "gigabytes_per_s",
+    "memory_limit",
+]
 
 MIB_OF_ARRAY = 64  # three of them a worker are far more than any cache
 RUNS_OF_ARRAY = 1 << 24  # of 16 bytes: 256 MiB, and three of them are more than any device's cache
@@ -140,3 +146,29 @@ def gathers_per_s(
             crew.run(task)
             best = min(best, time.perf_counter() - began)
     return workers * len(jobs) * count / best
+
+
+def flops_per_s(workers: int, *, turns: int = 1 << 19, repeat: int = 3) -> float:
+    """Measure how fast all workers at once multiply and add numbers that are in registers.
+
+    Parameters
+    ----------
+    workers : int
+    turns : int
+        Of each worker, ``mfviz.kernels.triad.FLOPS`` flops each.
+    repeat : int
+        Passes; the fastest counts.
+
+    Returns
+    -------
+    float
+        Float32 operations a second; a multiply-add is two.
+    """
+    best = float("inf")
+    with Crew(workers, "mfviz-flops") as crew:
+        multiply_adds(16)  # compiled before the clock runs
+        for _ in range(repeat):
+            began = time.perf_counter()
+            crew.run(lambda _: multiply_adds(turns))
+            best = min(best, time.perf_counter() - began)
+    return workers * turns * FLOPS / best

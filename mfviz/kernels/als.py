@@ -33,6 +33,7 @@ import numpy as np
 from mfviz.kernels.simd import atomic_add, clock_ns
 from mfviz.kernels.spans import KERNEL, NO_REASON, write_span
 from mfviz.kernels.tiles import COLS_F32, TILE, add_outer, factor_tile, finish_tile
+from mfviz.kernels.uncounted import uncounted
 
 __all__ = ["BLOCK", "PIVOT", "group_by_row", "solve_rows", "sum_system"]
 
@@ -264,6 +265,8 @@ def solve_rows(
     Zhou, Wilkinson, Schreiber, Pan, "Large-scale parallel collaborative filtering for the Netflix
     Prize", AAIM 2008 (weighted lambda).
     """
+    X, Y, indptr, index, r = uncounted((X, Y, indptr, index, r))
+    A, vectors, packed = uncounted((A, vectors, packed))
     b, floors = vectors[0], vectors[1]
     start = clock_ns()
     while True:

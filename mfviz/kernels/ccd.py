@@ -15,6 +15,7 @@ from mfviz.kernels.bias import best_bias
 from mfviz.kernels.gather import gather_column, load_run, store_run
 from mfviz.kernels.metrics import dot
 from mfviz.kernels.rows import take_rows
+from mfviz.kernels.uncounted import uncounted
 
 __all__ = ["fit_row", "fit_rows"]
 
@@ -135,6 +136,7 @@ def fit_rows(
         One span a slice is written, as of :func:`mfviz.kernels.spans.write_span`; its block is the
         first row and the last row + 1.
     """
+    X, Y, biases, indptr, index, r, e = uncounted((X, Y, biases, indptr, index, r, e))
     start = simd.clock_ns()
     while True:
         first, stop = take_rows(counter, indptr, low, high, size)

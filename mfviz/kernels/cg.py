@@ -22,6 +22,7 @@ from mfviz.kernels.als import sum_system
 from mfviz.kernels.halves import load_half, store_half
 from mfviz.kernels.simd import atomic_add, clock_ns
 from mfviz.kernels.spans import KERNEL, NO_REASON, write_span
+from mfviz.kernels.uncounted import uncounted
 
 __all__ = ["WIDEST", "Stored", "approach_row", "approach_rows"]
 
@@ -211,6 +212,8 @@ def approach_rows(
     span_rows, span_fill, worker, tag
         As in :func:`mfviz.kernels.als.solve_rows`.
     """
+    X, Y, indptr, index, r = uncounted((X, Y, indptr, index, r))
+    vectors, parts = uncounted(vectors), uncounted(parts)
     start = clock_ns()
     while True:
         first = atomic_add(counter, 0, grab)

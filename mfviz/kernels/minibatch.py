@@ -16,6 +16,7 @@ import numpy as np
 from mfviz.kernels import simd, spans
 from mfviz.kernels.metrics import dot
 from mfviz.kernels.strata import barrier
+from mfviz.kernels.uncounted import uncounted
 from mfviz.kernels.waits import wait_for
 
 __all__ = ["MEAN", "ROW", "SUM", "Batch", "run_batches"]
@@ -179,13 +180,13 @@ def run_batches(
 
     Notes
     -----
-    About 10f flops and 12 + 28f bytes a rating. No race: in each phase what is written has one
-    writer and is read by nobody else.
+    No race: in each phase what is written has one writer and is read by nobody else.
 
     See Also
     --------
     tests.naive_descent.minibatch : the slow twin.
     """
+    ratings, P, Q, bu, bi, batch = uncounted((ratings, P, Q, bu, bi, batch))
     begin = start = simd.clock_ns()
     visits, none, drawn = 0, spans.NO_BLOCK, steps[first, 1] >= QUIET
     for s in range(first, last):

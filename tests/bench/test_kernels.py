@@ -14,8 +14,8 @@ from mfviz.bench import kernels, scaling, solvers
 from mfviz.bench.cli import bench
 from mfviz.data.problem import Problem, split
 from mfviz.data.synthetic import PRESETS, generate
-from mfviz.experiments.bandwidth import gathers_per_s, gigabytes_per_s
-from mfviz.kernels.triad import gathered_sum
+from mfviz.experiments.bandwidth import flops_per_s, gathers_per_s, gigabytes_per_s
+from mfviz.kernels.triad import gathered_sum, multiply_adds
 from mfviz.solvers.base import registry
 from mfviz.theory.cost import FAMILIES
 
@@ -31,6 +31,11 @@ def test_memory_has_a_bandwidth() -> None:
 
 def test_gathers_have_a_rate() -> None:
     assert 0 < gathers_per_s(2, (50, 70), count=1000, repeat=1) < 1e13
+
+
+def test_flops_have_a_rate_and_add_up() -> None:
+    assert 0 < flops_per_s(2, turns=1000, repeat=1) < 1e15
+    assert multiply_adds(2) == 8 * 16 * 1.75  # 1, 1.5, 1.75 in each lane of eight vectors
 
 
 def test_a_loop_of_gathers_gathers_everything() -> None:
@@ -100,6 +105,11 @@ def test_growth_is_the_exponent_and_speed_up_the_ratio(monkeypatch: pytest.Monke
     assert rows["ratings", sizes[-1]]["growth"] == pytest.approx(2)
     assert rows["rank", 16]["growth"] == pytest.approx(0.5)
     assert rows["workers", 4]["speed_up"] == pytest.approx(4)
+    ceilings = {(r["solver"], r["value"]): r for r in found["rows"] if r["axis"] == "ceiling"}
+    assert set(ceilings) == {(what, count) for what in scaling.CEILINGS for count in (1, 4)}
+    for what in scaling.CEILINGS:
+        one, four = ceilings[what, 1], ceilings[what, 4]
+        assert four["speed_up"] == pytest.approx(one["epoch_s"] / four["epoch_s"])
     assert all(math.isnan(rows["rank", 4][name]) for name in ("growth", "speed_up"))
     assert scaling.tell(found).count("\n") == 2 + len(found["rows"])
 
