@@ -63,8 +63,6 @@ def measure(
     dict
         ``reading``, ``opening``, ``set_up`` and perhaps ``large``, with seconds and bytes.
     """
-    if libmf is not None:
-        LibMF(libmf)  # a path that is wrong is told before minutes of work
     with tempfile.TemporaryDirectory(prefix="mfviz-bench-") as scratch:
         folder = Path(scratch)
         path = folder / "ratings.csv"
