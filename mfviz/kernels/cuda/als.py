@@ -24,6 +24,7 @@ WIDTHS = (8, 64, 256)  # that are compiled in tests
 TILE = 8
 CELLS = TILE * TILE
 STAGED = 32  # rows of the other side in shared memory
+AHEAD = 8  # numbers of a column that a thread has under way
 MOST = 256  # threads of a block
 ROOM = 104  # widest matrix that shared memory holds (48 KiB)
 PROXIMAL, PIVOT, TINY = 1e-5, 1e-6, 1e-30  # the first as on the CPU; pivots as float32 has them
@@ -306,6 +307,19 @@ def _approach_signature(stored=types.float32):
     )  # fmt: skip
 
 
+@inlined
+def _add_image(A, base, j, told, value):
+    """Return a thread's ``value`` and its number of A times ``told``.
+
+    The outer loop runs as long as the argument has columns, a number that compilers do not know:
+    else they have all columns under way at once, each in a register of its own.
+    """
+    for low in range(0, A.shape[1], AHEAD):
+        for k in range(low, low + AHEAD):
+            value += np.float32(A[base + k, j]) * told[k]
+    return value
+
+
 def _approach(width, shuffle):
     """Make the kernel that approaches the solutions of systems by conjugate gradients.
 
@@ -339,8 +353,7 @@ def _approach(width, shuffle):
         told[j] = x
         cuda.syncthreads()
         if j < columns:
-            for k in range(columns):
-                residual -= np.float32(A[base + k, j]) * told[k]
+            residual = -_add_image(A, base, j, told, -residual)
         direction, square = residual, total(residual * residual, j, sums)
         least = max(tolerance * tolerance * square, np.float32(TINY))
         for _ in range(steps):
@@ -350,8 +363,7 @@ def _approach(width, shuffle):
             cuda.syncthreads()
             image = ridge * direction
             if j < columns:
-                for k in range(columns):
-                    image += np.float32(A[base + k, j]) * told[k]
+                image = _add_image(A, base, j, told, image)
             curvature = total(direction * image, j, sums)
             if curvature <= np.float32(0.0):
                 break
