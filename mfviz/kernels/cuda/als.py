@@ -318,8 +318,8 @@ def _approach_signature(stored=types.float32):
 def _add_image(A, base, j, told, value):
     """Return a thread's ``value`` and its number of A times ``told``.
 
-    The outer loop runs as long as the argument has columns, a number that compilers do not know:
-    else they have all columns under way at once, each in a register of its own.
+    How far to go is read from A: up to a constant, compilers have the whole column under way at
+    once, each number in a register of its own.
     """
     for low in range(0, A.shape[1], AHEAD):
         for k in range(low, low + AHEAD):
