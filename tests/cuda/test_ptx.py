@@ -135,7 +135,7 @@ def test_a_block_stages_every_number_of_its_rows_once(width: int, shuffle: bool)
     Y, index = rng.random((50, width), np.float32), rng.integers(0, 50, count + 3)
     staged, run = np.zeros((threads, count + 1, width), np.float32), np.zeros(4, np.float32)
     for thread in range(threads):
-        als._stage(Y, index, 3, count, thread, threads, width // 4, staged[thread], run)
+        als._stage(Y, index, 3, count, thread, threads, width, staged[thread], run)
     found = staged.sum(axis=0)  # each number from the one thread that has it
     np.testing.assert_array_equal(found[:count], Y[index[3:]])
     assert not found[count].any()

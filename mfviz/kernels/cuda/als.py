@@ -88,11 +88,12 @@ def _place(own, width):
 
 
 @inlined
-def _stage(Y, index, low, count, thread, threads, quads, staged, run):
+def _stage(Y, index, low, count, thread, threads, columns, staged, run):
     """Copy the rows of ``count`` ratings to shared memory, 16 bytes at a time.
 
     A thread keeps to its columns: where they are takes no registers for each row.
     """
+    quads = columns // 4
     at_once, col = threads // quads, 4 * (thread % quads)
     if thread < at_once * quads:
         for t in range(thread // quads, count, at_once):
@@ -149,9 +150,8 @@ def _gram(width, shuffle, half):
         Whether A is stored in half precision.
     """
     parts, threads = (np.int64(number) for number in gram_shape(width, shuffle=shuffle))
-    many, each, real = int(threads), np.int64(8 if half else 4), types.float32
-    deep = min(STAGED, many)
-    total, columns, quads = block_sum(many, shuffle), np.int64(width), np.int64(width // 4)
+    many, deep, real = int(threads), min(STAGED, int(threads)), types.float32
+    total, columns, each = block_sum(many, shuffle), np.int64(width), np.int64(8 if half else 4)
 
     def gram(X, Y, bx, by, indptr, index, r, A, b, first, mu, lam_bias, weighted, biased):
         at, thread = np.int64(cuda.blockIdx.x), np.int64(cuda.threadIdx.x)
@@ -175,7 +175,7 @@ def _gram(width, shuffle, half):
         for low in range(start, start + n, deep):
             count = min(np.int64(deep), start + n - low)
             cuda.syncthreads()
-            _stage(Y, index, low, count, thread, threads, quads, staged, run)
+            _stage(Y, index, low, count, thread, threads, columns, staged, run)
             _stage_values(r, by, index, mu, biased, low, count, thread, values)
             cuda.syncthreads()
             _add_products(staged, count, top, left, x, y, tile)
