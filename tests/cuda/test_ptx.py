@@ -10,6 +10,7 @@ import re
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import pytest
 
 from mfviz.kernels import cuda as package
@@ -121,6 +122,23 @@ def test_grids_hold_every_row() -> None:
                 assert blocks * threads >= count * lanes_of(width)
                 assert (blocks - 1) * threads < count * lanes_of(width)
                 assert shuffle or threads == lanes_of(width)
+
+
+@pytest.mark.skipif(target.installed, reason="compiled, it cannot be called here")
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("width", [8, 24, 40, 136, 256])
+def test_a_block_stages_every_number_of_its_rows_once(width: int, shuffle: bool) -> None:
+    """Also where the threads of the block are no whole number of rows."""
+    _, threads = als.gram_shape(width, shuffle=shuffle)
+    rng = np.random.default_rng(0)
+    count = min(als.STAGED, threads) - 1
+    Y, index = rng.random((50, width), np.float32), rng.integers(0, 50, count + 3)
+    staged, run = np.zeros((threads, count + 1, width), np.float32), np.zeros(4, np.float32)
+    for thread in range(threads):
+        als._stage(Y, index, 3, count, thread, threads, width, staged[thread], run)
+    found = staged.sum(axis=0)  # each number from the one thread that has it
+    np.testing.assert_array_equal(found[:count], Y[index[3:]])
+    assert not found[count].any()
 
 
 @pytest.mark.slow

@@ -23,7 +23,8 @@ __all__ = ["gram_shape", "solver_threads"]
 WIDTHS = (8, 64, 256)  # that are compiled in tests
 TILE = 8
 CELLS = TILE * TILE
-STAGED = 32  # rows of the other side in shared memory
+STAGED = 32  # rows of the other side in shared memory, at most as many as a block has threads
+AHEAD = 8  # numbers of a column that a thread has under way
 MOST = 256  # threads of a block
 ROOM = 104  # widest matrix that shared memory holds (48 KiB)
 PROXIMAL, PIVOT, TINY = 1e-5, 1e-6, 1e-30  # the first as on the CPU; pivots as float32 has them
@@ -87,20 +88,27 @@ def _place(own, width):
 
 
 @inlined
-def _stage(Y, index, low, count, thread, threads, quads, staged, run):
-    """Copy the rows of ``count`` ratings to shared memory, 16 bytes at a time."""
-    for e in range(thread, count * quads, threads):
-        load_run(Y, np.int64(index[low + e // quads]), 4 * (e % quads), run, 0)
-        store_run(staged, e // quads, 4 * (e % quads), run, 0)
+def _stage(Y, index, low, count, thread, threads, columns, staged, run):
+    """Copy the rows of ``count`` ratings to shared memory, 16 bytes at a time.
+
+    A thread keeps to its columns: where they are takes no registers for each row.
+    """
+    quads = columns // 4
+    at_once, col = threads // quads, 4 * (thread % quads)
+    if thread < at_once * quads:
+        for t in range(thread // quads, count, at_once):
+            load_run(Y, np.int64(index[low + t]), col, run, 0)
+            store_run(staged, t, col, run, 0)
 
 
 @inlined
-def _stage_values(r, by, index, mu, biased, low, count, thread, threads, values):
-    """Copy ratings to shared memory, without what does not depend on their row."""
-    for t in range(thread, count, threads):
-        values[t] = r[low + t]
+def _stage_values(r, by, index, mu, biased, low, count, thread, values):
+    """Copy ratings to shared memory, one a thread, without what does not depend on their row."""
+    if thread < count:
+        value = r[low + thread]
         if biased:
-            values[t] -= mu + by[index[low + t]]
+            value -= mu + by[index[low + thread]]
+        values[thread] = value
 
 
 @inlined
@@ -142,8 +150,8 @@ def _gram(width, shuffle, half):
         Whether A is stored in half precision.
     """
     parts, threads = (np.int64(number) for number in gram_shape(width, shuffle=shuffle))
-    many, each, real = int(threads), np.int64(8 if half else 4), types.float32
-    total, columns, quads = block_sum(many, shuffle), np.int64(width), np.int64(width // 4)
+    many, deep, real = int(threads), min(STAGED, int(threads)), types.float32
+    total, columns, each = block_sum(many, shuffle), np.int64(width), np.int64(8 if half else 4)
 
     def gram(X, Y, bx, by, indptr, index, r, A, b, first, mu, lam_bias, weighted, biased):
         at, thread = np.int64(cuda.blockIdx.x), np.int64(cuda.threadIdx.x)
@@ -152,10 +160,10 @@ def _gram(width, shuffle, half):
         if n == 0:
             return
         if SIMULATED:  # it does not know of alignment
-            staged = cuda.shared.array((STAGED, width), real)
+            staged = cuda.shared.array((deep, width), real)
         else:
-            staged = cuda.shared.array((STAGED, width), real, RUN)
-        values = cuda.shared.array(STAGED, real)
+            staged = cuda.shared.array((deep, width), real, RUN)
+        values = cuda.shared.array(deep, real)
         sums = cuda.shared.array(many, real)
         tile, run = cuda.local.array(CELLS, real), cuda.local.array(4, real)
         x, y = cuda.local.array(TILE, real), cuda.local.array(TILE, real)
@@ -164,11 +172,11 @@ def _gram(width, shuffle, half):
         top, left, mine = _place(part * threads + thread, columns)
         sides = part == 0 and thread < columns  # whether the thread has a number of b
         right = seen = rest = np.float32(0.0)
-        for low in range(start, start + n, STAGED):
-            count = min(np.int64(STAGED), start + n - low)
+        for low in range(start, start + n, deep):
+            count = min(np.int64(deep), start + n - low)
             cuda.syncthreads()
-            _stage(Y, index, low, count, thread, threads, quads, staged, run)
-            _stage_values(r, by, index, mu, biased, low, count, thread, threads, values)
+            _stage(Y, index, low, count, thread, threads, columns, staged, run)
+            _stage_values(r, by, index, mu, biased, low, count, thread, values)
             cuda.syncthreads()
             _add_products(staged, count, top, left, x, y, tile)
             if sides:
@@ -306,6 +314,19 @@ def _approach_signature(stored=types.float32):
     )  # fmt: skip
 
 
+@inlined
+def _add_image(A, base, j, told, value):
+    """Return a thread's ``value`` and its number of A times ``told``.
+
+    How far to go is read from A: up to a constant, compilers have the whole column under way at
+    once, each number in a register of its own.
+    """
+    for low in range(0, A.shape[1], AHEAD):
+        for k in range(low, low + AHEAD):
+            value += np.float32(A[base + k, j]) * told[k]
+    return value
+
+
 def _approach(width, shuffle):
     """Make the kernel that approaches the solutions of systems by conjugate gradients.
 
@@ -339,8 +360,7 @@ def _approach(width, shuffle):
         told[j] = x
         cuda.syncthreads()
         if j < columns:
-            for k in range(columns):
-                residual -= np.float32(A[base + k, j]) * told[k]
+            residual = -_add_image(A, base, j, told, -residual)
         direction, square = residual, total(residual * residual, j, sums)
         least = max(tolerance * tolerance * square, np.float32(TINY))
         for _ in range(steps):
@@ -350,8 +370,7 @@ def _approach(width, shuffle):
             cuda.syncthreads()
             image = ridge * direction
             if j < columns:
-                for k in range(columns):
-                    image += np.float32(A[base + k, j]) * told[k]
+                image = _add_image(A, base, j, told, image)
             curvature = total(direction * image, j, sums)
             if curvature <= np.float32(0.0):
                 break
