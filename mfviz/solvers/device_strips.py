@@ -108,7 +108,7 @@ def device_strip_parts(solver: StripSGD, n_users: int, n_items: int, nnz: int) -
         ("places of strips", "8 (G S + 1)", 8 * (s.blocks * s.strips + 1)),
         ("schedule", "8 (G² + T² + S)", 8 * s.schedule),
     )
-    parts += [MemoryPart(name, "workspace", "device", *size) for name, *size in sizes]  # type: ignore[arg-type]
+    parts += [MemoryPart(name, "workspace", "device", law, held) for name, law, held in sizes]
     order = MemoryPart("order of items", "workspace", "host", "4 n", 4 * n_items)
     schedule = MemoryPart("schedule", "workspace", "host", "8 (G² + T² + S)", 8 * s.schedule)
     return [*parts, order, schedule, *memory_parts(n_users, n_items, solver.rank)]
