@@ -109,10 +109,13 @@ class Explorer(pn.viewable.Viewer):
                 ),
                 self.view.main, sizing_mode="stretch_both", margin=0,
             ),
-            closed=self._host.close, height=HEIGHT, sizing_mode="stretch_width", margin=0,
+            closed=self._host.close, figure=self.view.board.rmse.figure,
+            height=HEIGHT, sizing_mode="stretch_width", margin=0,
             css_classes=[f"mf-{theme}"],
             stylesheets=[variables(":host(.mf-light)", ":host(.mf-dark)")],
         )  # fmt: skip
+
+        self._host.unheard = lambda: self._layout.unheard
 
     def __panel__(self) -> Any:
         return self._layout

@@ -101,10 +101,13 @@ class Host(ABC):
         "server", "notebook" or "headless".
     tick_s : float
         Seconds between two looks at what moves.
+    unheard : callable
+        Tells whether nobody listens yet: then nothing need move.
     """
 
     kind: str = ""
     tick_s: float = 0.05
+    unheard: Callable[[], bool] = staticmethod(lambda: False)
 
     def __init__(self, query: Mapping[str, str] | None = None) -> None:
         self._query = dict(query or {})
@@ -285,8 +288,14 @@ class NotebookHost(Host):
         """See :meth:`Host.every`."""
         from tornado.ioloop import PeriodicCallback
 
+        safe = guarded(callback)
+
+        def call() -> None:
+            if not self.unheard():
+                safe()
+
         def begin(period: float) -> Any:
-            periodic = PeriodicCallback(guarded(callback), period * 1000)
+            periodic = PeriodicCallback(call, period * 1000)
             self.loop.add_callback(periodic.start)
             return periodic
 

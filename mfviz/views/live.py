@@ -8,6 +8,7 @@ cost some 50 times more a tick. Everything here runs on the thread of the page's
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -21,6 +22,7 @@ from mfviz.views.live_parts import brief, dress, frame_size, refuse_echoes
 
 __all__ = ["LiveFigure"]
 
+AIMS = 64  # of a range that are remembered
 UNDER_WAY = "The first numbers are on their way."
 
 
@@ -63,7 +65,7 @@ class LiveFigure(ABC):
         self.on_drawn: Callable[[], None] = lambda: None
         self._settled = False
         self._seen: list[tuple[Any, ...]] = []
-        self._aims: dict[str, tuple[float, float]] = {}
+        self._aims: dict[str, deque[tuple[float, float]]] = {}
         self._letters = ["A", "B"]  # runs that have renderers
         self.source = ColumnDataSource(self.plot.frame([]), name=f"live-{self.plot.key}")
         refuse_echoes(self.source)
@@ -243,15 +245,17 @@ class LiveFigure(ABC):
     def _aim(self, axis: str, start: float, end: float) -> None:
         """Move a range, unless the reader has zoomed or panned away from where it was aimed."""
         target: Range1d = getattr(self.figure, f"{axis}_range")
-        aimed = self._aims.get(axis)
+        # In a notebook the browser reports, late, what it was sent: an old aim is nobody's choice.
+        aimed = self._aims.setdefault(axis, deque(maxlen=AIMS))
         slack = abs(end - start) * 1e-6
-        following = aimed is None or (
-            abs(target.start - aimed[0]) <= slack and abs(target.end - aimed[1]) <= slack
+        following = not aimed or (
+            any(abs(target.start - old) <= slack for old, _ in aimed)
+            and any(abs(target.end - old) <= slack for _, old in aimed)
         )
         target.update(reset_start=start, reset_end=end)
         if following:
             target.update(start=start, end=end)
-        self._aims[axis] = (start, end)
+        aimed.append((start, end))
 
     def _reload(self, room: int) -> None:
         """Fill the source anew; every run has its share of ``room`` rows.

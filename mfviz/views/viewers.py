@@ -87,7 +87,8 @@ class FigureViewer(pn.viewable.Viewer):
 
     def __panel__(self) -> Any:
         return Cell(
-            self.figure.pane, sizing_mode="stretch_width", min_width=320,
+            self.figure.pane, figure=self.figure.figure,
+            sizing_mode="stretch_width", min_width=320,
             styles={"background": style.TOKENS[self.figure.theme]["surface"], "padding": "8px"},
         )  # fmt: skip
 

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-EPOCHS = 60
+EPOCHS, RECORDED = 60, 40
+EXPLORER = "import mfviz; mfviz.Explorer(data='toy', solver='sgd', compare='als')"
 NOTEBOOK = ROOT / "apps" / "notebooks" / "explorer.ipynb"
 
 
@@ -64,11 +65,18 @@ def live_part() -> dict[str, Any]:
     return {**notebook, "cells": [first, live]}
 
 
+def explorer_alone() -> dict[str, Any]:
+    """A notebook of one cell that shows an explorer."""
+    notebook = live_part()
+    return {**notebook, "cells": [{**notebook["cells"][0], "source": [EXPLORER]}]}
+
+
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[str]:
-    """A JupyterLab of its own with the live part of the notebook; yields its address."""
+    """A JupyterLab of its own with live.ipynb and explorer.ipynb; yields its address."""
     pytest.importorskip("jupyterlab")
-    (tmp_path / "explorer.ipynb").write_text(json.dumps(live_part()), encoding="utf-8")
+    (tmp_path / "live.ipynb").write_text(json.dumps(live_part()), encoding="utf-8")
+    (tmp_path / "explorer.ipynb").write_text(json.dumps(explorer_alone()), encoding="utf-8")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -119,6 +127,20 @@ SHOWN = """() => {
 }"""
 
 
+# What an explorer shows of A: the epochs of its source, and where its x axis ends.
+EXPLORED = """() => {
+  for (const doc of (window.Bokeh?.documents ?? [])) {
+    const models = [...doc._all_models.values()]
+    if (!models.some((model) => model.name === 'live-timeline')) continue
+    const {data} = models.find((model) => model.name === 'live-rmse')
+    const figure = models.find((model) => model.type === 'Figure'
+      && model.renderers.some((drawn) => drawn.data_source?.name === 'live-rmse'))
+    return [[...data.epoch].filter((_, at) => data.run[at] === 'A'), figure.x_range.end]
+  }
+  return [[], 0]
+}"""
+
+
 def run_all(page: Any) -> None:
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
@@ -134,26 +156,55 @@ def accept_kernel(page: Any) -> bool:
     return True
 
 
+def open_and_run(page: Any, url: str, look: Any) -> list[Any]:
+    """Open a notebook and run it; return what ``look`` saw each fifth of a second, to its end."""
+    page.goto(url)
+    page.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=60_000)
+    page.wait_for_timeout(3000)
+    accept_kernel(page)
+    run_all(page)
+    seen: list[Any] = []
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        page.wait_for_timeout(200)
+        if accept_kernel(page):
+            run_all(page)
+        now, over = look()
+        seen.append(now)
+        if over:
+            break
+    return seen
+
+
 @pytest.mark.ui
 @pytest.mark.slow
 def test_in_jupyterlab_the_curve_moves_while_the_run_goes_on(lab: str, chromium: Any) -> None:
     context = chromium.new_context(viewport={"width": 1400, "height": 1000})
     page = context.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    wrong: list[str] = []
+    page.on("console", lambda told: wrong.append(told.text) if told.type == "error" else None)
+
+    def plotted() -> tuple[list[float], bool]:
+        epochs = page.evaluate(SHOWN)
+        return epochs, len(epochs) > EPOCHS
+
+    def explored() -> tuple[tuple[list[float], float], bool]:
+        epochs, end = page.evaluate(EXPLORED)
+        return (epochs, end), len(epochs) > RECORDED and end >= RECORDED
+
     try:
-        page.goto(f"{lab}/lab/tree/explorer.ipynb")
-        page.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=60_000)
-        page.wait_for_timeout(3000)
-        accept_kernel(page)
-        run_all(page)
-        seen: list[list[float]] = [[]]
-        deadline = time.monotonic() + 120
-        while len(seen[-1]) <= EPOCHS and time.monotonic() < deadline:
-            page.wait_for_timeout(200)
-            if accept_kernel(page):
-                run_all(page)
-            seen.append(page.evaluate(SHOWN))
+        seen = open_and_run(page, f"{lab}/lab/tree/live.ipynb", plotted)
         # The run makes ten epochs a second: its rows came in small steps, none lost, in order.
         assert seen[-1] == list(range(EPOCHS + 1)), seen[-1]
         assert len({len(rows) for rows in seen}) >= 8
+        # An explorer plays its recorded run: nothing is lost, and the axis goes along.
+        epochs, end = open_and_run(page, f"{lab}/lab/tree/explorer.ipynb", explored)[-1]
+        assert epochs == list(range(RECORDED + 1)), epochs
+        assert RECORDED <= end < 1.1 * RECORDED
+        assert not wrong
+        elsewhere = [url for url in asked if not url.startswith((lab, "data:", "blob:"))]
+        assert not elsewhere
     finally:
         context.close()
