@@ -140,6 +140,9 @@ class FakeDriver(Driver):
     def memory(self) -> tuple[int, int]:
         return self.room - sum(a.nbytes for a in self._held), self.room
 
+    def number(self, module: Any, stream: FakeStream) -> int:
+        return int(module.get_stream_id_ex(0, stream.number, 0))
+
     def close(self) -> None:
         self._held.clear()
         self.closed = True

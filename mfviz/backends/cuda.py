@@ -219,6 +219,10 @@ class CudaDriver:
         """Free and total bytes of the device, as it reports them; for any thread."""
         return _memory(self._index)
 
+    def number(self, module: Any, stream: Any) -> int:
+        """Number that CUPTI has for a stream."""
+        return int(module.get_stream_id_ex(0, int(stream.handle), 0))
+
     def close(self) -> None:
         """Free what numba-cuda keeps until it is convenient."""
         try:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from mfviz.backends.cupti import Recorder
 from mfviz.backends.streams import LOOK_S, Job, Op, Times, draw, plan
 from mfviz.errors import DeviceError
 from mfviz.telemetry.clock import SpanBuffer
@@ -97,6 +98,9 @@ class Driver(Protocol):
     def memory(self) -> tuple[int, int]:
         """Free and total bytes of the device, as it reports them; for any thread."""
 
+    def number(self, module: Any, stream: Any) -> int:
+        """Number that CUPTI, whose module is given, has for a stream."""
+
     def close(self) -> None:
         """Give everything back."""
 
@@ -158,6 +162,8 @@ class Device:
         Number of streams, which are also the lanes.
     timed : bool
         Whether copies and kernels are timed by events; without, there are no spans.
+    recorder : Recorder, optional
+        Compares these times with what CUPTI records; closed with the device.
 
     Attributes
     ----------
@@ -173,8 +179,15 @@ class Device:
     """
 
     def __init__(
-        self, driver: Driver, ledger: Ledger, streams: int, *, timed: bool = True
+        self,
+        driver: Driver,
+        ledger: Ledger,
+        streams: int,
+        *,
+        timed: bool = True,
+        recorder: Recorder | None = None,
     ) -> None:
+        self.recorder = recorder
         self.lost, self.timed, self.elapsed_ns = False, timed, 0
         self.driver, self.ledger = driver, ledger
         self.name, self.place, self.clock = driver.name, driver.place, driver.clock
@@ -264,6 +277,10 @@ class Device:
                     looked = time.monotonic()
             times = self._read([pair for pair in marks if pair])
             self.elapsed_ns += max(map(self._clock.read, ends)) - begin
+            if self.recorder is not None and self.timed:
+                module = self.recorder.module
+                numbers = [self.driver.number(module, stream) for stream in self._streams]
+                self.recorder.compare(jobs, times, numbers)
         except (DeviceError, GeneratorExit):
             raise
         except Exception as error:
@@ -313,5 +330,7 @@ class Device:
 
     def close(self) -> None:
         """Free all arrays; the device may be used by others then."""
+        if self.recorder is not None:
+            self.recorder.close()
         self._events.clear()
         self.driver.close()

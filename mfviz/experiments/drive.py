@@ -147,6 +147,7 @@ class Drive:
             chunk=self.run.chunk,
             backend=self.run.backend,
             timed=self.run.timed,
+            profile=self.run.profile,
         )
 
     def _solve(self, steps: Iterator[Checkpoint]) -> Outcome:
@@ -240,7 +241,7 @@ class Drive:
         )
         device = self.context.device
         if device is not None:
-            log_epoch(self.log, device, checkpoint.epoch)
+            log_epoch(self.log, device, checkpoint.epoch, self.context.spans.lanes)
         every = self.run.evaluate_every
         if every and checkpoint.epoch % every == 0:
             self._evaluate()

@@ -8,17 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mfviz.backends import cuda
+from mfviz.backends import cuda, cupti
 from mfviz.backends.device import chosen
 from mfviz.data.problem import Problem
 from mfviz.errors import UnsupportedError
-from mfviz.experiments import warmup
+from mfviz.experiments import context, warmup
 from mfviz.experiments.device_events import DEVICE_TIME
 from mfviz.experiments.run import Run
 from mfviz.kernels.cuda import target
 from mfviz.solvers.base import Solver, registry
+from mfviz.telemetry.agreement import agreement
 from mfviz.telemetry.check import check_run
 from mfviz.telemetry.events import Measured, MemorySampled, RunStarted, Span
+from tests.fakes_cupti import FakeCupti
 from tests.fakes_device import FakeDriver
 from tests.solvers.test_asgd import random_problem
 
@@ -47,7 +49,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Make:
 
     def make(
         key: str, problem: Problem | None = None, device: int = 0, timed: bool = True,
-        **traits: Any,
+        profile: bool = False, **traits: Any,
     ) -> Run:  # fmt: skip
         driver = FakeDriver(**traits)
         opened: list[int] = []
@@ -58,8 +60,9 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Make:
 
         monkeypatch.setattr(cuda, "open_driver", open_driver)
         made = Run(
-            problem or random_problem(), solver(key), backend="cuda", device=device, timed=timed
-        )
+            problem or random_problem(), solver(key), backend="cuda", device=device, timed=timed,
+            profile=profile,
+        )  # fmt: skip
         made.execute()
         assert opened == [device]
         assert chosen() == 0
@@ -149,3 +152,14 @@ def test_without_timing_a_device_does_the_same_and_tells_nothing(run: Make) -> N
     np.testing.assert_array_equal(silent.factors.P, timed.factors.P)
     spent = [[m.value for m in r.result().tables.measured] for r in (silent, timed)]
     assert spent[0] == spent[1]
+
+
+def test_a_profiled_run_tells_of_each_lane(run: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = FakeCupti()
+    monkeypatch.setattr(cupti, "why_not", lambda: None)
+    monkeypatch.setattr(context, "Recorder", lambda: cupti.Recorder(module))
+    made = run("ds_sgd_c", profile=True)
+    assert (made.status, made.reason) == ("done", "")
+    found = agreement(made.result().tables.measured)
+    assert set(found) == set(made.solver.lanes("cuda"))
+    assert module.enabled == set()
