@@ -90,8 +90,8 @@ def devices() -> list[Found]:
     found = []
     for index, device in enumerate(cuda.gpus):
         name = device.name.decode() if isinstance(device.name, bytes) else str(device.name)
-        with device:
-            total = int(cuda.current_context().get_memory_info()[1])
+        # not by a context of it: each takes some hundred MiB of a device that nobody may want
+        total = int(cuda.cudadrv.driver.driver.cuDeviceTotalMem(device.id))
         uuid = str(getattr(device, "uuid", ""))
         found.append(Found(index, name, tuple(device.compute_capability), total, uuid))
     return found

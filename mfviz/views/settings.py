@@ -17,6 +17,7 @@ import param
 from mfviz.backends.host import cpu_count
 from mfviz.errors import ParameterError
 from mfviz.solvers.base import Solver, expected
+from mfviz.views.places import PLACE, Places
 
 __all__ = ["MAIN", "NONE", "SHARED", "Field", "Settings", "parse"]
 
@@ -152,7 +153,7 @@ class Settings:
         self.solvers: dict[Slot, str] = {"A": solver, "B": compare}
         self._values: dict[Key, Any] = {}
         self._proposed: dict[Key, Any] = {}
-        self._backends: dict[Slot, str] = {}
+        self.where = Places(self.solver_class)
 
     @property
     def slots(self) -> list[Slot]:
@@ -211,32 +212,15 @@ class Settings:
 
     def places(self, slot: Slot) -> dict[str, str]:
         """Backends of a slot's solver, each with the reason why it cannot be used now, or ""."""
-        cls = self.solver_class(slot)
-        return {backend: cls.available(backend) or "" for backend in cls.backends}
+        return self.where.backends(slot)
 
     def backend(self, slot: Slot) -> str:
         """Backend of a slot: the chosen one where its solver has it, and it can be used."""
-        places = self.places(slot)
-        wanted = self._backends.get(slot, "cpu")
-        return wanted if places.get(wanted) == "" else next(iter(places))
+        return self.where.backend(slot)
 
     def choose_backend(self, slot: Slot, backend: str) -> None:
-        """Run a slot's solver on another backend.
-
-        Raises
-        ------
-        ParameterError
-            If it cannot run there; the sentence says why.
-        """
-        reason = self.places(slot).get(backend)
-        if reason is None:
-            has = ", ".join(self.places(slot))
-            raise ParameterError(
-                f"backend is {backend}; {self.solver_class(slot).title} has {has}.", "backend"
-            )
-        if reason:
-            raise ParameterError(reason, "backend")
-        self._backends[slot] = backend
+        """Run a slot's solver on another backend; ParameterError if it cannot run there."""
+        self.where.choose_backend(slot, backend)
 
     def make(self, slot: Slot) -> Solver:
         """Build the solver of a slot.
@@ -278,9 +262,8 @@ class Settings:
         for field in self.fields():
             if field.main or field.value != self._parameter(field.key).default:
                 found[_query_name(field.key)] = write(field.value)
-        for slot in self.slots:
-            if self.backend(slot) != "cpu":
-                found[_query_name((slot, "backend"))] = self.backend(slot)
+        for key, word in self.where.query(self.slots).items():
+            found[_query_name(key)] = word
         return found
 
     def read(self, query: Mapping[str, str], ignore: Iterable[str] = ()) -> list[str]:
@@ -299,9 +282,11 @@ class Settings:
             for slot in self.slots
             for name in self.solver_class(slot).hyper_parameters()
         }
-        notices += self._read_backends(query)
+        for slot in self.slots:
+            place = {word: query.get(_query_name((slot, word))) for word in PLACE}
+            notices += self.where.read(slot, place)
         for name, text in query.items():
-            if name in ("solver", "compare", "backend", "b.backend") or name in ignore:
+            if name in ("solver", "compare", *PLACE, *_of_b(PLACE)) or name in ignore:
                 continue
             if name not in by_name:
                 notices.append(f"The address sets {name!r}, which is no setting here; ignored.")
@@ -310,17 +295,6 @@ class Settings:
             self._values[key], notice = clamp(self._parameter(key), text, key[1])
             if notice:
                 notices.append(notice)
-        return notices
-
-    def _read_backends(self, query: Mapping[str, str]) -> list[str]:
-        notices = []
-        for slot in self.slots:
-            wanted = query.get(_query_name((slot, "backend")))
-            if wanted:
-                try:
-                    self.choose_backend(slot, wanted)
-                except ParameterError as error:
-                    notices.append(f"{str(error).rstrip('.')}. {self.backend(slot)} is used.")
         return notices
 
     def _key(self, slot: Slot, name: str) -> Key:
@@ -382,3 +356,8 @@ class Settings:
 
 def _query_name(key: Key) -> str:
     return f"b.{key[1]}" if key[0] == "B" else key[1]
+
+
+def _of_b(words: Iterable[str]) -> list[str]:
+    """Words of the address as they are of slot B."""
+    return [_query_name(("B", word)) for word in words]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -82,3 +83,25 @@ def test_asking_a_machine_without_a_driver_does_no_harm() -> None:
     outcome = subprocess.run([sys.executable, "-c", code], check=False)
     if outcome.returncode:
         pytest.skip("there is a device here")
+
+
+def test_devices_are_listed_without_a_context_of_any(installed: pytest.MonkeyPatch) -> None:
+    class Listed:
+        name, compute_capability, uuid = b"GPU", (9, 0), "GPU-1234"
+
+        def __init__(self, at: int) -> None:
+            self.id = at
+
+        def __enter__(self) -> None:
+            raise AssertionError("a context was opened")
+
+    driver = SimpleNamespace(driver=SimpleNamespace(cuDeviceTotalMem=lambda at: (at + 1) << 30))
+    fake = SimpleNamespace(
+        gpus=[Listed(0), Listed(1)], cudadrv=SimpleNamespace(driver=driver),
+    )  # fmt: skip
+    installed.setattr(cuda, "_driver_error", lambda: None)
+    installed.setattr(cuda, "cuda", fake)
+    assert cuda.devices() == [
+        cuda.Found(0, "GPU", (9, 0), 1 << 30, "GPU-1234"),
+        cuda.Found(1, "GPU", (9, 0), 2 << 30, "GPU-1234"),
+    ]
