@@ -18,6 +18,7 @@ from mfviz.solvers.base import registry
 
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    registry()  # kernels are made with what is installed: they are to be imported before
     monkeypatch.setattr(target, "installed", True)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     return monkeypatch
