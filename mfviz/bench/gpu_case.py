@@ -111,7 +111,8 @@ class Case:
     def refusal(self) -> str:
         """Why it cannot run here; empty if it can."""
         with using(self.device):
-            return self.solver.supports(self.problem, self.backend) or ""
+            solver, _ = self.solver.fitted(self.problem, self.backend)
+            return solver.supports(self.problem, self.backend) or ""
 
     def run(self, solver: Solver, limit_s: float, **options: Any) -> Run:
         """Run to the end, or until the time is over."""

@@ -53,7 +53,8 @@ class Run:
     ----------
     problem : Problem
     solver : Solver
-        Its settings at this moment are those of the run.
+        Its settings at this moment are those of the run; what they leave to it is set so that the
+        device has room for it, which a notice tells.
     backend : str
         "cpu" or "cuda".
     pace : float
@@ -120,6 +121,7 @@ class Run:
         _check_device(backend, device)
         _check_profile(profile, backend)
         with using(device):
+            solver, self._fitted = solver.fitted(problem, backend)
             refusal = solver.supports(problem, backend)
         if refusal:
             raise UnsupportedError(refusal)
@@ -317,7 +319,8 @@ class Run:
         self.become("warming")
         self.log.append(RunStarted, **started)
         untimed = () if self.timed else ("Copies and kernels of the device were not timed.",)
-        for sentence in (*self.problem.notices, *untimed):
+        fitted = (self._fitted,) if self._fitted else ()
+        for sentence in (*self.problem.notices, *fitted, *untimed):
             self.log.append(Noticed, level="info", message=sentence)
         return Drive(self).train()
 

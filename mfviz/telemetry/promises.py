@@ -107,7 +107,7 @@ def _cumf_sgd(events: Sequence[Event], spans: Sequence[Span]) -> Iterable[str]:
     params = events[0].params if isinstance(events[0], RunStarted) else {}
     if params.get("scheduler") == "wavefront":
         return _wavefront(events, spans)
-    if params.get("user_parts", 1) * params.get("item_parts", 1) > 1:
+    if max(params.get("user_parts", 1), params.get("item_parts", 1)) > 1:
         return [*_whole_chunks(events), *_streamed(spans)]
     return _chunks(events, spans)
 

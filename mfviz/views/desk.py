@@ -285,11 +285,13 @@ class Desk:
             return Way()
 
     def _check(self, settings: Settings, problem: Problem) -> Preflight:
-        sizes, on_devices = {}, 0
+        sizes, on_devices, told = {}, 0, ""
         for slot in settings.slots:
             solver, backend = settings.make(slot), settings.backend(slot)
             with using(settings.where.device(slot)):
+                solver, fitted = solver.fitted(problem, backend)
                 refusal = solver.supports(problem, backend)
+            told += f" {slot}: {fitted}" if fitted else ""
             if refusal:
                 return Preflight(False, f"{slot} cannot run: {refusal}")
             model = solver.memory(problem.n_users, problem.n_items, problem.train.nnz, backend)
@@ -307,6 +309,8 @@ class Desk:
         sentence = f"fits: {memory_size(need)} of {memory_size(free)}"
         if on_devices:
             sentence += f", and {memory_size(on_devices)} on the device"
+        if told:
+            sentence += f". Set for that:{told}"
         return Preflight(True, sentence, parts if len(sizes) > 1 else "", need / free, sizes)
 
     def _load(self) -> None:
