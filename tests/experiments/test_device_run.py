@@ -22,15 +22,17 @@ from mfviz.telemetry.check import check_run
 from mfviz.telemetry.events import Measured, MemorySampled, RunStarted, Span
 from tests.fakes_cupti import FakeCupti
 from tests.fakes_device import FakeDriver
+from tests.solvers.replay import problem_of
 from tests.solvers.test_asgd import random_problem
 
 FORMS: dict[str, dict[str, Any]] = {  # of solvers that have several
     "wavefront": {"key": "cumf_sgd", "scheduler": "wavefront"},
+    "open parts": {"key": "cumf_sgd", "rank": 256, "epochs": 1},
     "parts": {"key": "cumf_sgd", "user_parts": 3, "item_parts": 2},
 }
 KEYS = (
     "msgd", "fampsgd", "ds_sgd_c", "ds_sgd_d", "gpusgd", "cumf_als", "cumf_ccd", "cumf_sgd", "als",
-    "strip_sgd", *FORMS,
+    "strip_sgd", "wavefront", "parts",
 )  # fmt: skip
 NAMES = ("fake GPU", "second GPU")
 Make = Callable[..., Run]
@@ -163,3 +165,18 @@ def test_a_profiled_run_tells_of_each_lane(run: Make, monkeypatch: pytest.Monkey
     found = agreement(made.result().tables.measured)
     assert set(found) == set(made.solver.lanes("cuda"))
     assert module.enabled == set()
+
+
+def test_a_run_is_fitted_to_its_device_and_tells_it(
+    run: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem, whole = problem_of(6_000, 4_000, 20_000), solver("open parts")
+    room = whole.needs(problem.n_users, problem.n_items, problem.train.nnz) - 1
+    monkeypatch.setattr(cuda, "free_bytes", lambda index=0: room)
+    made = run("open parts", problem)
+    assert (made.status, made.reason) == ("done", "")
+    history = made.result().tables
+    assert history.params["user_parts"] == history.params["item_parts"] > 1
+    assert any("all at once would need" in notice.message for notice in history.notices)
+    assert "compute" in history.lanes
+    assert check_run(made.log.read()[0]) == []

@@ -7,11 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from mfviz.backends import cuda
-from mfviz.experiments import warmup
-from mfviz.experiments.run import Run
 from mfviz.solvers.cumf_als import CuMFALS
 from mfviz.solvers.cumf_sgd import CuMFSGD
-from tests.fakes_device import FakeDriver
 from tests.solvers.replay import problem_of
 from tests.solvers.test_partitions import made
 
@@ -58,21 +55,6 @@ def test_what_is_set_or_cannot_be_cut_stays(room: Room) -> None:
         solver = made(**{"user_parts": 0, "item_parts": 0, **settings})
         assert solver.fitted(problem, "cuda") == (solver, "")
         assert "are free" in (solver.supports(problem, "cuda") or "")
-
-
-def test_a_run_is_fitted_and_tells_it(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    problem = problem_of(12_000, 8_000, 1_500)
-    solver = made(rank=256, user_parts=0, item_parts=0, epochs=1)
-    room(solver.needs(12_000, 8_000, problem.train.nnz) - 1)
-    monkeypatch.setattr(cuda, "open_driver", FakeDriver)
-    monkeypatch.setattr(warmup, "_rehearse", lambda solver, backend: None)
-    run = Run(problem, solver, backend="cuda")
-    run.execute()
-    assert (run.status, run.reason) == ("done", "")
-    history = run.result().tables
-    assert history.params["user_parts"] == history.params["item_parts"] > 1
-    assert any("all at once would need" in notice.message for notice in history.notices)
-    assert "compute" in history.lanes
 
 
 def test_batches_of_rows_shrink_until_they_fit(room: Room) -> None:
