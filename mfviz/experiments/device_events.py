@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from mfviz.backends.device import Device
+from mfviz.experiments.bandwidth import limit_with_room
 from mfviz.telemetry.agreement import LARGEST, MEDIAN, OPERATIONS
 from mfviz.telemetry.events import Measured, MemorySampled
+from mfviz.telemetry.limits import BANDWIDTH
 from mfviz.telemetry.log import EventLog
 from mfviz.telemetry.sampler import DeviceSampler
 
-__all__ = ["DEVICE_TIME", "log_epoch", "sampling"]
+__all__ = ["DEVICE_TIME", "log_bandwidth", "log_epoch", "sampling"]
 
 DEVICE_TIME = "device time"  # of an epoch, in seconds: name of what is measured
 
@@ -22,6 +25,13 @@ def sampling(log: EventLog, device: Device | None) -> AbstractContextManager[Any
     if device is None or not device.driver.memory()[1]:
         return nullcontext()
     return DeviceSampler(log, device.driver.uuid, device.driver.memory)
+
+
+def log_bandwidth(log: EventLog, room: int) -> None:
+    """Log what the memory of the device gives, once a process, if a run leaves it that room."""
+    limit = limit_with_room(room)
+    if math.isfinite(limit):
+        log.append(Measured, epoch=0, name=BANDWIDTH, value=limit / 1e9, unit="GB/s")
 
 
 def log_epoch(log: EventLog, device: Device, epoch: int, lanes: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,11 +13,12 @@ from mfviz.backends import cuda, cupti
 from mfviz.backends.device import chosen
 from mfviz.data.problem import Problem
 from mfviz.errors import UnsupportedError
-from mfviz.experiments import context, warmup
+from mfviz.experiments import bandwidth, context, warmup
 from mfviz.experiments.device_events import DEVICE_TIME
 from mfviz.experiments.run import Run
 from mfviz.kernels.cuda import target
 from mfviz.solvers.base import Solver, registry
+from mfviz.telemetry import limits
 from mfviz.telemetry.agreement import agreement
 from mfviz.telemetry.check import check_run
 from mfviz.telemetry.events import Measured, MemorySampled, RunStarted, Span
@@ -180,3 +182,13 @@ def test_a_run_is_fitted_to_its_device_and_tells_it(
     assert any("all at once would need" in notice.message for notice in history.notices)
     assert "compute" in history.lanes
     assert check_run(made.log.read()[0]) == []
+
+
+def test_what_the_memory_gives_is_told_where_there_is_room_to_measure_it(
+    run: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert math.isnan(limits.bandwidth(run("msgd").result().tables.measured))
+    monkeypatch.setattr(cuda, "free_bytes", lambda index=0: 1 << 40)
+    monkeypatch.setattr(bandwidth, "memory_limit", lambda backend: 4.1e12)
+    told = run("msgd").result().tables.measured
+    assert limits.bandwidth(told) == pytest.approx(4.1e12)
