@@ -227,7 +227,9 @@ class CudaDriver:
         """Free what numba-cuda keeps until it is convenient."""
         try:
             cuda.synchronize()
-            cuda.current_context().deallocations.clear()
+            context = cuda.current_context()
+            for pending in (context.memory_manager.deallocations, context.deallocations):
+                pending.clear()  # arrays; streams and events
         except cuda.cudadrv.driver.CudaAPIError:
             cuda.close()  # the context is beyond use: the next run gets a fresh one
 

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from mfviz.kernels import cuda as package
-from mfviz.kernels.cuda import als, chunks, rows, target
+from mfviz.kernels.cuda import als, ccd, chunks, rows, strips, target, triad
 from mfviz.kernels.cuda.target import KERNELS, cuda, dispatcher, ptx
 from mfviz.kernels.cuda.vectors import lanes_of
+from mfviz.solvers.base import registry
 from tests.cuda.compiling import (
     FRONT,
     Capability,
@@ -33,6 +34,7 @@ for found in pkgutil.iter_modules(package.__path__):  # each registers its kerne
 
 CAPABILITIES = [(7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 0)]
 CUDA12 = [(7, 0), (7, 5), (8, 0), (8, 6), (8, 9), (9, 0)]
+REGISTERS = 128  # of a thread, at most
 ALIKE = ("gram", "visit_chunks", "visit_rows")  # in which the front end is watched
 
 
@@ -74,6 +76,20 @@ def test_kernels_are_registered() -> None:
     assert [lanes_of(width) for width in (8, 16, 40, 64, 128, 256)] == [2, 4, 16, 16, 32, 32]
     halves = [lanes_of(width, chunks.HALVES) for width in (8, 40, 64, 128, 256)]
     assert halves == [2, 8, 8, 16, 32]
+
+
+def test_the_largest_blocks_have_registers_for_all_threads() -> None:
+    """Else a launch fails, and only on a device."""
+    settings = registry()
+    most = [
+        *(als.gram_shape(width, shuffle=True)[1] for width in range(8, 257, 8)),
+        als.solver_threads(rows.WIDEST, shuffle=True),
+        strips.strip_threads(settings["strip_sgd"].param.warps.bounds[1], shuffle=True),
+        settings["gpusgd"].param.threads_a_block.bounds[1],
+        max(ccd.THREADS), triad.THREADS, target.BLOCK,
+    ]  # fmt: skip
+    assert max(most) == 512
+    assert max(most) * REGISTERS <= 65_536
 
 
 def test_grids_hold_every_row() -> None:
@@ -169,7 +185,7 @@ def test_rows_are_read_and_written_sixteen_bytes_at_a_time(width: int) -> None:
 def test_assembles_within_its_registers(name: str) -> None:
     for width, capability in cases(name):
         used = registers(assembled(compiled(name, width, capability), capability))
-        assert used <= 128, f"{name} at width {width}, {capability}, takes {used} registers"
+        assert used <= REGISTERS, f"{name} at width {width}, {capability}, takes {used} registers"
 
 
 @pytest.mark.slow
