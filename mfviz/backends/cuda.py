@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -107,7 +108,18 @@ def free_bytes(index: int | None = None) -> int | None:
     """
     if SIMULATED or why_not() is not None:
         return None
-    return _memory(chosen() if index is None else index)[0]
+    index = chosen() if index is None else index
+    if not any(driver.index == index for driver in list(_open)):
+        with cuda.gpus[index]:
+            _free_pending()  # of a run that failed: its frames held arrays until it was over
+    return _memory(index)[0]
+
+
+def _free_pending() -> None:
+    """Free what numba-cuda keeps of this thread's context until it is convenient."""
+    context = cuda.current_context()
+    for pending in (context.memory_manager.deallocations, context.deallocations):
+        pending.clear()  # arrays; streams and events
 
 
 def _memory(index: int) -> tuple[int, int]:
@@ -132,14 +144,16 @@ class CudaDriver:
 
     shuffles = True
     clock = "cuda-events"
+    index: int
 
     def __init__(self, found: Found) -> None:
         from numba import config
 
         config.CUDA_LOW_OCCUPANCY_WARNINGS = False  # a batch's last rows are few, and known to be
         self.name, self.place, self.uuid = found.name, f"cuda:{found.index}", found.uuid
-        self._capability, self._index = found.capability, found.index
+        self._capability, self.index = found.capability, found.index
         cuda.select_device(found.index)
+        _open.add(self)
 
     def stream(self) -> Any:
         """Make a stream."""
@@ -217,21 +231,20 @@ class CudaDriver:
 
     def memory(self) -> tuple[int, int]:
         """Free and total bytes of the device, as it reports them; for any thread."""
-        return _memory(self._index)
+        return _memory(self.index)
 
     def number(self, module: Any, stream: Any) -> int:
         """Number that CUPTI has for a stream."""
         return int(module.get_stream_id_ex(0, int(stream.handle), 0))
 
     def close(self) -> None:
-        """Free what numba-cuda keeps until it is convenient."""
+        """Free all that was dropped; numba-cuda would keep it until it is convenient."""
+        _open.discard(self)
         try:
             cuda.synchronize()
-            context = cuda.current_context()
-            for pending in (context.memory_manager.deallocations, context.deallocations):
-                pending.clear()  # arrays; streams and events
+            _free_pending()
         except cuda.cudadrv.driver.CudaAPIError:
-            cuda.close()  # the context is beyond use: the next run gets a fresh one
+            cuda.close()  # the context is beyond use: this thread lets go of it
 
 
 def _allocate(take: Callable[[], Any]) -> Any:
@@ -267,7 +280,7 @@ class SimulatedDriver(CudaDriver):
 
     def __init__(self, found: Found) -> None:
         self.name, self.place, self.uuid = found.name, f"cuda:{found.index}", found.uuid
-        self._capability = found.capability
+        self._capability, self.index = found.capability, found.index
 
     def event(self) -> Any:
         """Make an event: a place for a time."""
@@ -309,6 +322,9 @@ class SimulatedDriver(CudaDriver):
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+_open: weakref.WeakSet[CudaDriver] = weakref.WeakSet()  # those that a run works with
 
 
 def find(index: int) -> Found:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -106,3 +107,37 @@ def test_devices_are_listed_without_a_context_of_any(installed: pytest.MonkeyPat
         cuda.Found(0, "GPU", (9, 0), 1 << 30, "GPU-1234"),
         cuda.Found(1, "GPU", (9, 0), 2 << 30, "GPU-1234"),
     ]
+
+
+class Pending:
+    """What numba-cuda keeps of what was dropped."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def clear(self) -> None:
+        self.size = 0
+
+
+def test_what_was_dropped_is_free_unless_a_run_goes_on(installed: pytest.MonkeyPatch) -> None:
+    arrays, rest = Pending(600), Pending(20)
+    context = SimpleNamespace(
+        deallocations=rest,
+        memory_manager=SimpleNamespace(deallocations=arrays),
+        get_memory_info=lambda: (1000 - arrays.size - rest.size, 1000),
+    )
+    fake = SimpleNamespace(
+        gpus=[nullcontext()],
+        current_context=lambda: context,
+        select_device=lambda index: None,
+        synchronize=lambda: None,
+        cudadrv=SimpleNamespace(driver=SimpleNamespace(CudaAPIError=OSError)),
+    )
+    installed.setattr(cuda, "_driver_error", lambda: None)
+    installed.setattr(cuda, "cuda", fake)
+    driver = cuda.CudaDriver(cuda.Found(0, "GPU", (9, 0), 1000))
+    assert cuda.free_bytes() == 380, "nothing is freed beside a run"
+    driver.close()
+    assert (arrays.size, rest.size) == (0, 0)
+    arrays.size = 600  # a failed run's, dropped after it was closed
+    assert cuda.free_bytes() == 1000

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import math
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -192,3 +194,34 @@ def test_what_the_memory_gives_is_told_where_there_is_room_to_measure_it(
     monkeypatch.setattr(bandwidth, "memory_limit", lambda backend: 4.1e12)
     told = run("msgd").result().tables.measured
     assert limits.bandwidth(told) == pytest.approx(4.1e12)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_run_that_is_over_holds_no_array_even_before_garbage_is_collected(
+    key: str, run: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a device frees it whenever the interpreter pleases, in whatever thread that is."""
+    made_there: list[weakref.ref[np.ndarray]] = []
+    empty = FakeDriver.empty
+
+    def watched(self: FakeDriver, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        made_there.append(weakref.ref(made := empty(self, shape, dtype)))
+        return made
+
+    close = FakeDriver.close
+    left: list[tuple[int, ...]] = []
+
+    def look(self: FakeDriver) -> None:
+        close(self)
+        left.extend(array.shape for ref in made_there if (array := ref()) is not None)
+
+    monkeypatch.setattr(FakeDriver, "empty", watched)
+    monkeypatch.setattr(FakeDriver, "close", look)
+    gc.collect()
+    gc.disable()
+    try:
+        assert run(key).status == "done"
+    finally:
+        gc.enable()
+    assert made_there
+    assert not left
