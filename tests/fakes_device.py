@@ -73,6 +73,8 @@ class FakeDriver(Driver):
         self._touched: list[tuple[tuple[int, int], int, int, bool]] = []  # memory, times, written
         self._launches = 0
         self._polls = 0
+        self.ready: set[tuple[str, int]] = set()
+        self.launched: set[tuple[str, int]] = set()
 
     def stream(self) -> FakeStream:
         self._streams.append(FakeStream(len(self._streams)))
@@ -128,6 +130,10 @@ class FakeDriver(Driver):
             touched = [(target, True), (source, False)]
             self._pass(stream, self.copy_ns * target.nbytes, touched)
 
+    def prepare(self, kernel: str, width: int) -> None:
+        assert kernel in KERNELS
+        self.ready.add((kernel, width))
+
     def launch(
         self, kernel: str, width: int, blocks: int, threads: int, stream: FakeStream,
         args: Sequence[Any],
@@ -135,6 +141,7 @@ class FakeDriver(Driver):
         self._launches += 1
         if self._launches == self.fail_at:
             raise RuntimeError("CUDA_ERROR_LAUNCH_FAILED")
+        self.launched.add((kernel, width))
         self.calls.append(("kernel", stream.number, kernel))
         check_types(kernel, args)
         run, written, read = DONE[kernel]

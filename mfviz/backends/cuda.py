@@ -11,7 +11,8 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -220,8 +221,26 @@ class CudaDriver:
             If the kernel cannot be compiled for this device.
         """
         found = target.dispatcher(kernel, width, self.shuffles)
-        try:
+        with self._compiling(kernel):
             found[blocks, threads, stream](*args)
+
+    def prepare(self, kernel: str, width: int) -> None:
+        """Compile a registered kernel for the types that it declares, and load it.
+
+        Raises
+        ------
+        DeviceError
+            If it cannot be compiled for this device.
+        """
+        with self._compiling(kernel):
+            found = target.dispatcher(kernel, width, self.shuffles)
+            found.compile(tuple(target.KERNELS[kernel].signature().args))
+
+    @contextmanager
+    def _compiling(self, kernel: str) -> Iterator[None]:
+        """Turn errors of the compiler into a sentence with what to do."""
+        try:
+            yield
         except _compile_errors() as error:
             raise DeviceError(
                 f"The kernel {kernel} cannot be compiled for {self.name} (compute capability "
@@ -308,6 +327,9 @@ class SimulatedDriver(CudaDriver):
     def pinned(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         """Allocate."""
         return np.zeros(shape, np.dtype(dtype))
+
+    def prepare(self, kernel: str, width: int) -> None:
+        """Nothing is compiled here."""
 
     def launch(
         self, kernel: str, width: int, blocks: int, threads: int, stream: Any, args: Sequence[Any]

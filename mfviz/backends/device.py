@@ -24,7 +24,7 @@ from mfviz.telemetry.memory import Ledger
 
 __all__ = ["Device", "Driver", "EventClock", "chosen", "using"]
 
-POLL_S = 0.0002  # how often the end of a program is asked for
+POLL_S = 0.00005  # how often the end of a program is asked for: an epoch may last 2 ms
 _chosen: ContextVar[int] = ContextVar("device", default=0)
 
 
@@ -90,6 +90,9 @@ class Driver(Protocol):
 
     def download(self, target: npt.NDArray[Any], source: Any, stream: Any = 0) -> None:
         """Copy to the host, and wait for it; in a stream at once where ``target`` is pinned."""
+
+    def prepare(self, kernel: str, width: int) -> None:
+        """Have the code of a registered kernel ready, so that no launch waits for it."""
 
     def launch(self, kernel: str, width: int, blocks: int, threads: int, stream: Any,
                args: Sequence[Any]) -> None:  # fmt: skip

@@ -225,8 +225,13 @@ def test_a_kernel_that_cannot_compile_is_told(monkeypatch: pytest.MonkeyPatch) -
         def __call__(self, *args: object) -> None:
             raise TypingError("no such type")
 
+        def compile(self, types: object) -> None:
+            raise TypingError("no such type")
+
     monkeypatch.setattr(target, "dispatcher", lambda *args: Broken())
     monkeypatch.setattr(cuda, "select_device", lambda index: None)
-    driver = CudaDriver(Found(0, "GPU", (5, 0), 1 << 30))
-    with pytest.raises(DeviceError, match=r"visit_rows cannot be compiled for GPU.*5\.0.*cuda12"):
+    driver, words = CudaDriver(Found(0, "GPU", (5, 0), 1 << 30)), r"for GPU.*5\.0.*cuda12"
+    with pytest.raises(DeviceError, match=f"visit_rows cannot be compiled {words}"):
         driver.launch("visit_rows", 8, 1, 32, None, ())
+    with pytest.raises(DeviceError, match=f"visit_rows cannot be compiled {words}"):
+        driver.prepare("visit_rows", 8)
