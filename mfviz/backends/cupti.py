@@ -95,7 +95,9 @@ class Recorder:
         with self._lock:
             self._records += seen
 
-    def compare(self, jobs: Sequence[Job], times: Times, numbers: Sequence[int]) -> None:
+    def compare(
+        self, jobs: Sequence[Job], times: Times, numbers: Sequence[int], begin: int
+    ) -> None:
         """Compare what has just been run; everything of it must be over.
 
         Parameters
@@ -105,6 +107,8 @@ class Recorder:
             Start and end of each job by its events, in ns of ``time.monotonic_ns``.
         numbers : sequence of int
             Of each stream, as CUPTI numbers it.
+        begin : int
+            When the first job was issued; records of what came before are left out.
 
         Notes
         -----
@@ -120,7 +124,8 @@ class Recorder:
         off: dict[int, list[int]] = {}
         for stream, number in enumerate(numbers):
             own = [at for at, job in enumerate(jobs) if job.op.stream == stream]
-            seen = sorted((s - shift, e - shift) for n, s, e in records if n == number)
+            mine = [(s - shift, e - shift) for n, s, e in records if n == number]
+            seen = sorted(pair for pair in mine if sum(pair) // 2 >= begin)
             off[stream] = _differences([times[at] for at in own], seen)
         everything = [value for found in off.values() for value in found]
         middle = statistics.median(everything) if everything else 0.0

@@ -283,8 +283,11 @@ class Device:
             if self.recorder is not None and self.timed:
                 module = self.recorder.module
                 numbers = [self.driver.number(module, stream) for stream in self._streams]
-                self.recorder.compare(jobs, times, numbers)
-        except (DeviceError, GeneratorExit):
+                self.recorder.compare(jobs, times, numbers, begin)
+        except DeviceError:
+            raise
+        except GeneratorExit:
+            self.driver.synchronise()  # what was issued works on arrays that are about to go
             raise
         except Exception as error:
             self.lost = True

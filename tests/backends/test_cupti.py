@@ -39,7 +39,7 @@ def recorded(offs: list[tuple[int, int]], *, shift: int = 0) -> list[cupti.Agree
         times.append((start, start + 4 * MS))
         seen = (at % 2, start + shift + start_off, start + shift + 4 * MS + end_off)
         module.seen.append(seen)
-    recorder.compare(jobs, times, [7, 8])
+    recorder.compare(jobs, times, [7, 8], 0)
     return recorder.told()
 
 
@@ -63,7 +63,8 @@ def test_an_operation_of_several_records_reaches_from_the_first_to_the_last() ->
     for part in range(3):  # of a copy of three arrays
         module.seen.append((0, (10 + part) * MS, (10 + part) * MS + MS // 2))
     module.seen.append((0, 20 * MS, 25 * MS))
-    recorder.compare(jobs, [(10 * MS, 12 * MS + MS // 2), (20 * MS, 25 * MS)], [7])
+    module.seen.append((0, 2 * MS, 3 * MS))  # of the set-up
+    recorder.compare(jobs, [(10 * MS, 12 * MS + MS // 2), (20 * MS, 25 * MS)], [7], 9 * MS)
     (found,) = recorder.told()
     assert found.operations == 2
     assert found.largest_ns < 1_000
@@ -72,7 +73,7 @@ def test_an_operation_of_several_records_reaches_from_the_first_to_the_last() ->
 
 def test_a_stream_without_records_says_so() -> None:
     recorder = Recorder(FakeCupti())
-    recorder.compare([Job(Op("kernel", 0), -1, [])], [(0, 5)], [7])
+    recorder.compare([Job(Op("kernel", 0), -1, [])], [(0, 5)], [7], 0)
     (found,) = recorder.told()
     assert found.operations == 0
     assert math.isnan(found.largest_ns)
