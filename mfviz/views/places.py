@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -101,17 +101,14 @@ class Places:
                 found[slot, "device"] = str(self.device(slot))
         return found
 
-    def read(self, slot: str, wanted: Mapping[str, str | None]) -> list[str]:
-        """Take a slot's ``backend`` and ``device``; return a sentence for each that is not."""
-        notices = []
+    def read(self, slot: str, wanted: Mapping[str, str]) -> Iterator[tuple[ParameterError, str]]:
+        """Take ``backend`` and ``device`` of a slot; yield what is wrong, and what is used."""
         for word, choose, used in (
             ("backend", self.choose_backend, self.backend),
             ("device", self.choose_device, self.device),
         ):
-            text = wanted.get(word)
-            if text:
+            if wanted[word]:
                 try:
-                    choose(slot, text)
+                    choose(slot, wanted[word])
                 except ParameterError as error:
-                    notices.append(f"{str(error).rstrip('.')}. {used(slot)} is used.")
-        return notices
+                    yield error, f"{used(slot)} is used."
