@@ -119,12 +119,12 @@ class Run:
         profile: bool = False,
     ) -> None:
         _check_device(backend, device)
-        _check_profile(profile, backend)
         with using(device):
             solver, self._fitted = solver.fitted(problem, backend)
             refusal = solver.supports(problem, backend)
         if refusal:
             raise UnsupportedError(refusal)
+        _check_profile(profile, backend)
         every: Any = evaluate_every  # a caller may not have looked at the type
         if not isinstance(every, Integral) or every < 0:
             raise ParameterError(

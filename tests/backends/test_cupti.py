@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mfviz.backends import cupti
+from mfviz.backends import cuda, cupti
 from mfviz.backends.cupti import Recorder
 from mfviz.backends.device import Device
 from mfviz.backends.streams import Job, Op, Program
@@ -119,6 +119,8 @@ def test_runs_refuse_a_profile_that_cannot_be_had(monkeypatch: pytest.MonkeyPatc
     solver = registry()["msgd"].make(rank=5, epochs=1)
     with pytest.raises(UnsupportedError, match="the cpu backend has no device"):
         Run(random_problem(), solver, profile=True)
+    monkeypatch.setattr(cuda, "why_not", lambda: None)
+    monkeypatch.setattr(cuda, "free_bytes", lambda index=None: None)
     monkeypatch.setattr(target, "SIMULATED", False)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UnsupportedError, match=r"pip install 'mfviz\[profile\]'"):
