@@ -13,7 +13,7 @@ DEV := $(VENV)/.dev-installed
 PIP := $(RUN) pip --disable-pip-version-check install -qq --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help dev explore test test-page test-behind test-ptx test-ptx12 test-gpu browser lint format bench warm clean
+.PHONY: help dev explore test test-page test-behind test-ptx test-ptx12 test-kernels wheels test-gpu browser lint format bench warm clean
 
 help:
 	@echo "make explore   serve the explorer on this machine (PORT=5006 to choose the port)"
@@ -33,7 +33,7 @@ explore: $(BASE)
 # behind them at the lowest priority, and tell at their end what they found. What a file prepares is
 # prepared once: a file stays with one worker. Code 5 says that ARGS chose no test of that half.
 test: $(DEV) browser
-	@$(MAKE) --no-print-directory --keep-going --jobs 2 test-page test-behind
+	@$(MAKE) --no-print-directory --keep-going --jobs 3 test-page test-behind $(ALSO)
 
 test-page:
 	@$(RUN) pytest -m ui $(ARGS) || [ $$? -eq 5 ]
@@ -43,24 +43,35 @@ test-behind:
 	  -m "not ui" $(ARGS) >.tests-behind.log 2>&1; \
 	code=$$?; cat .tests-behind.log; [ $$code -eq 0 ] || [ $$code -eq 5 ]
 
-# The CUDA wheels take 0.5 GB and exclude each other, so each kind has an environment of its own,
-# which finds all else in .venv. What runs without them is left to the other tests.
+# The CUDA wheels exclude each other, so each kind has an environment of its own, which finds all
+# else in .venv; it gets no more than compiling needs. What runs without them is left to other tests.
 test-ptx: WHEELS := 13
 test-ptx12: WHEELS := 12
-test-ptx test-ptx12: OTHER = .venv-cuda$(WHEELS)
-test-ptx: .venv-cuda13
-test-ptx12: .venv-cuda12
-test-ptx test-ptx12:
-	@$(OTHER)/bin/python -m pytest -n 2 --dist loadgroup tests/cuda/test_ptx.py $(ARGS)
+test-ptx: .venv-cuda13/.compiles
+test-ptx12: .venv-cuda12/.compiles
+test-ptx test-ptx12: $(DEV)
+	@MFVIZ_COMPILES=1 .venv-cuda$(WHEELS)/bin/python -m pytest -n 2 --dist loadgroup \
+	  tests/cuda/test_ptx.py $(ARGS)
 
-.PHONY: .venv-cuda12 .venv-cuda13
-.venv-cuda12 .venv-cuda13: $(DEV)
-	@test -x $@/bin/python || $(VENV)/bin/python -m venv $@
-	@$@/bin/python -c 'import sys; open(sys.argv[1] + "/dev.pth", "w").write(sys.argv[2])' \
-	  $$(for p in $@ $(VENV); do $$p/bin/python -c \
+# Beside `make test ALSO=test-kernels`: with the lowest priority, and told at its end.
+test-kernels:
+	@code=0; for kind in 13 12; do \
+	  if [ -e .venv-cuda$$kind/.compiles ]; then \
+	    nice -n 19 $(MAKE) --no-print-directory test-ptx$${kind#13} || code=1; \
+	  else echo "NOT COMPILED with CUDA $$kind: its wheels (tests/cuda/wheels$$kind.txt) are not here."; \
+	  fi; done >.tests-kernels.log 2>&1; cat .tests-kernels.log; exit $$code
+
+wheels:
+	@$(MAKE) --no-print-directory --keep-going .venv-cuda13/.compiles .venv-cuda12/.compiles || \
+	  echo "Not all CUDA wheels can be had here: kernels are compiled with those that can." >&2
+
+.venv-cuda%/.compiles: tests/cuda/wheels%.txt constraints.txt | $(VENV)/bin/python
+	@test -x $(@D)/bin/python || $(VENV)/bin/python -m venv --without-pip $(@D)
+	@$(@D)/bin/python -c 'import sys; open(sys.argv[1] + "/dev.pth", "w").write(sys.argv[2])' \
+	  $$(for p in $(@D) $(VENV); do $$p/bin/python -c \
 	  'import sysconfig; print(sysconfig.get_path("purelib"))'; done)
-	@$@/bin/python -m pip --disable-pip-version-check install -qq \
-	  --constraint constraints.txt 'numba-cuda[cu$(@:.venv-cuda%=%)]'
+	@PIP_PYTHON=$(@D)/bin/python $(PIP) --no-deps --no-compile --requirement $<
+	@touch $@
 
 # The PYTHON that has all of GPU_NEEDS is taken as it is, with neither a page nor a network; else an
 # environment is made. MINUTES is for machines that are lent, REPORT a file that grows with the tests.
@@ -72,9 +83,13 @@ test-gpu:
 	  print(*[m for m in sys.argv[1:] if not u.find_spec(m)])' $(GPU_NEEDS)) || missing=$(PYTHON); \
 	if [ -z "$$missing" ]; then python="$(PYTHON)"; else python=$(OTHER)/bin/python; \
 	  echo "$(PYTHON) lacks $$missing: the tests run in $(OTHER)"; \
-	  $(MAKE) --no-print-directory $(OTHER) || exit; fi; \
+	  $(MAKE) --no-print-directory $(OTHER)/.runs || exit; fi; \
 	MFVIZ_GPU_MINUTES="$(MINUTES)" MFVIZ_GPU_REPORT="$(REPORT)" \
 	  $$python -m pytest -v tests/gpu $(ARGS)
+
+.venv-cuda%/.runs: .venv-cuda%/.compiles $(DEV)
+	@PIP_PYTHON=$(@D)/bin/python $(PIP) 'numba-cuda[cu$*]' nvidia-ml-py
+	@touch $@
 
 browser: $(BASE)
 	@$(RUN) mfviz.browser || { \
@@ -105,7 +120,7 @@ warm: $(BASE)
 	@$(RUN) mfviz warm
 
 clean:
-	rm -rf $(VENV) .venv-cuda12 .venv-cuda13 build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .bench
+	rm -rf $(VENV) .venv-cuda12 .venv-cuda13 .ptx build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .bench
 	find mfviz apps tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mfviz.telemetry.agreement import agreement
+
 if TYPE_CHECKING:
     from mfviz.telemetry.history import History
 
@@ -138,5 +140,6 @@ def report(history: History) -> dict[str, Any]:
         "history": history.frame().to_dict("records"),
         "peak_host_bytes": peaks.get("host", 0),
         "peak_device_bytes": sum(size for place, size in peaks.items() if place != "host"),
+        **({"profile": found} if (found := agreement(history.measured)) else {}),
         "notices": [notice.message for notice in history.notices],
     }

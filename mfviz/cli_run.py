@@ -12,6 +12,7 @@ import click
 
 from mfviz.cli_common import as_option, echo_json, report, seconds, size, table
 from mfviz.errors import MfvizError, ParameterError
+from mfviz.telemetry.agreement import agreement, sentence
 
 if TYPE_CHECKING:
     from mfviz.data.problem import Problem
@@ -49,6 +50,9 @@ ROWS = 12  # epochs in the table for people; the rest is left out in the middle
 @click.option("--backend", default="cpu", metavar="cpu|cuda", show_default=True)
 @click.option("--device", default=0, show_default=True, help="Of several, see: mfviz devices.")
 @click.option(
+    "--profile", is_flag=True, help="Compare a device's times with CUPTI's (extra: profile)."
+)
+@click.option(
     "--preset", metavar="NAME", help="Published settings, see: mfviz solvers; options given win."
 )
 @click.option("--rank", type=int, help="Features; without it, what is proposed for the data.")
@@ -69,6 +73,7 @@ def run(
     data: str,
     backend: str,
     device: int,
+    profile: bool,
     settings: tuple[str, ...],
     trace: Path | None,
     as_json: bool,
@@ -90,7 +95,7 @@ def run(
     chosen = make_solver(solver, problem, **wanted)
     run_id = uuid.uuid4().hex[:12]
     folder = _folder(run_id, trace)
-    timing = {name: given[name] for name in ("pace", "evaluate_every")}
+    timing = {name: given[name] for name in ("pace", "evaluate_every")} | {"profile": profile}
     try:
         made = Run(
             problem, chosen, backend=backend, device=device, folder=folder, run_id=run_id, **timing
@@ -169,6 +174,7 @@ def tell(history: History) -> str:
         ending,
         f"best test RMSE {_rmse(history.best_test_rmse)}; {times}",
         f"peak memory: {peaks or '-'}; reproducible: {history.determinism or 'not stated'}",
+        *(sentence(lane, found) for lane, found in agreement(history.measured).items()),
     ]
     return "\n".join(lines)
 

@@ -13,10 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numba
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
 from mfviz.backends.device import Driver
+from mfviz.kernels.cuda.target import KERNELS
 from tests.fakes_kernels import DONE
 
 
@@ -71,6 +73,8 @@ class FakeDriver(Driver):
         self._touched: list[tuple[tuple[int, int], int, int, bool]] = []  # memory, times, written
         self._launches = 0
         self._polls = 0
+        self.ready: set[tuple[str, int]] = set()
+        self.launched: set[tuple[str, int]] = set()
 
     def stream(self) -> FakeStream:
         self._streams.append(FakeStream(len(self._streams)))
@@ -110,6 +114,7 @@ class FakeDriver(Driver):
         return np.zeros(shape, dtype)
 
     def upload(self, target: np.ndarray, source: np.ndarray, stream: FakeStream) -> None:
+        check_alike(target, source)
         np.copyto(target, source)
         self.calls.append(("copy", stream.number, target.nbytes))
         touched = [(target, True), (source, False)]
@@ -118,11 +123,16 @@ class FakeDriver(Driver):
     def download(
         self, target: np.ndarray, source: np.ndarray, stream: FakeStream | None = None
     ) -> None:
+        check_alike(source, target)
         np.copyto(target, source)
         if stream is not None:
             self.calls.append(("back", stream.number, target.nbytes))
             touched = [(target, True), (source, False)]
             self._pass(stream, self.copy_ns * target.nbytes, touched)
+
+    def prepare(self, kernel: str, width: int) -> None:
+        assert kernel in KERNELS
+        self.ready.add((kernel, width))
 
     def launch(
         self, kernel: str, width: int, blocks: int, threads: int, stream: FakeStream,
@@ -131,7 +141,9 @@ class FakeDriver(Driver):
         self._launches += 1
         if self._launches == self.fail_at:
             raise RuntimeError("CUDA_ERROR_LAUNCH_FAILED")
+        self.launched.add((kernel, width))
         self.calls.append(("kernel", stream.number, kernel))
+        check_types(kernel, args)
         run, written, read = DONE[kernel]
         visits = run(blocks, *args)
         touched = [(args[at], at in written) for at in (*written, *read)]
@@ -139,6 +151,9 @@ class FakeDriver(Driver):
 
     def memory(self) -> tuple[int, int]:
         return self.room - sum(a.nbytes for a in self._held), self.room
+
+    def number(self, module: Any, stream: FakeStream) -> int:
+        return int(module.get_stream_id_ex(0, stream.number, 0))
 
     def close(self) -> None:
         self._held.clear()
@@ -157,6 +172,30 @@ class FakeDriver(Driver):
         for a, b in itertools.combinations(own, 2):
             found += meet(a[0], b[0]) and (a[3] or b[3]) and meet(a[1:3], b[1:3])
         return found
+
+
+def check_alike(there: np.ndarray, here: np.ndarray) -> None:
+    """Refuse a copy that a device would refuse: nothing is converted on the way."""
+    assert there.flags.c_contiguous
+    assert here.flags.c_contiguous
+    assert (there.shape, there.dtype) == (here.shape, here.dtype)
+
+
+def check_types(kernel: str, args: Sequence[Any]) -> None:
+    """Refuse arguments of other types than those for which the tests compile a kernel.
+
+    A device would compile it once more, to code that nobody has looked at.
+    """
+    declared = KERNELS[kernel].signature().args
+    assert len(declared) == len(args), kernel
+    for at, (wanted, given) in enumerate(zip(declared, args, strict=True)):
+        found = numba.typeof(given)
+        if isinstance(given, np.ndarray):
+            assert (found.dtype, found.ndim, found.layout) == (
+                wanted.dtype, wanted.ndim, wanted.layout,
+            ), f"{kernel}, argument {at}: {found} for {wanted}"  # fmt: skip
+        else:
+            assert found == wanted, f"{kernel}, argument {at}: {found} for {wanted}"
 
 
 def meet(a: tuple[int, int], b: tuple[int, int]) -> bool:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,8 +92,8 @@ def devices() -> list[Found]:
     found = []
     for index, device in enumerate(cuda.gpus):
         name = device.name.decode() if isinstance(device.name, bytes) else str(device.name)
-        with device:
-            total = int(cuda.current_context().get_memory_info()[1])
+        # not by a context of it: each takes some hundred MiB of a device that nobody may want
+        total = int(cuda.cudadrv.driver.driver.cuDeviceTotalMem(device.id))
         uuid = str(getattr(device, "uuid", ""))
         found.append(Found(index, name, tuple(device.compute_capability), total, uuid))
     return found
@@ -107,7 +109,18 @@ def free_bytes(index: int | None = None) -> int | None:
     """
     if SIMULATED or why_not() is not None:
         return None
-    return _memory(chosen() if index is None else index)[0]
+    index = chosen() if index is None else index
+    if not any(driver.index == index for driver in list(_open)):
+        with cuda.gpus[index]:
+            _free_pending()  # of a run that failed: its frames held arrays until it was over
+    return _memory(index)[0]
+
+
+def _free_pending() -> None:
+    """Free what numba-cuda keeps of this thread's context until it is convenient."""
+    context = cuda.current_context()
+    for pending in (context.memory_manager.deallocations, context.deallocations):
+        pending.clear()  # arrays; streams and events
 
 
 def _memory(index: int) -> tuple[int, int]:
@@ -132,14 +145,16 @@ class CudaDriver:
 
     shuffles = True
     clock = "cuda-events"
+    index: int
 
     def __init__(self, found: Found) -> None:
         from numba import config
 
         config.CUDA_LOW_OCCUPANCY_WARNINGS = False  # a batch's last rows are few, and known to be
         self.name, self.place, self.uuid = found.name, f"cuda:{found.index}", found.uuid
-        self._capability, self._index = found.capability, found.index
+        self._capability, self.index = found.capability, found.index
         cuda.select_device(found.index)
+        _open.add(self)
 
     def stream(self) -> Any:
         """Make a stream."""
@@ -206,8 +221,26 @@ class CudaDriver:
             If the kernel cannot be compiled for this device.
         """
         found = target.dispatcher(kernel, width, self.shuffles)
-        try:
+        with self._compiling(kernel):
             found[blocks, threads, stream](*args)
+
+    def prepare(self, kernel: str, width: int) -> None:
+        """Compile a registered kernel for the types that it declares, and load it.
+
+        Raises
+        ------
+        DeviceError
+            If it cannot be compiled for this device.
+        """
+        with self._compiling(kernel):
+            found = target.dispatcher(kernel, width, self.shuffles)
+            found.compile(tuple(target.KERNELS[kernel].signature().args))
+
+    @contextmanager
+    def _compiling(self, kernel: str) -> Iterator[None]:
+        """Turn errors of the compiler into a sentence with what to do."""
+        try:
+            yield
         except _compile_errors() as error:
             raise DeviceError(
                 f"The kernel {kernel} cannot be compiled for {self.name} (compute capability "
@@ -217,15 +250,20 @@ class CudaDriver:
 
     def memory(self) -> tuple[int, int]:
         """Free and total bytes of the device, as it reports them; for any thread."""
-        return _memory(self._index)
+        return _memory(self.index)
+
+    def number(self, module: Any, stream: Any) -> int:
+        """Number that CUPTI has for a stream."""
+        return int(module.get_stream_id_ex(0, int(stream.handle), 0))
 
     def close(self) -> None:
-        """Free what numba-cuda keeps until it is convenient."""
+        """Free all that was dropped; numba-cuda would keep it until it is convenient."""
+        _open.discard(self)
         try:
             cuda.synchronize()
-            cuda.current_context().deallocations.clear()
+            _free_pending()
         except cuda.cudadrv.driver.CudaAPIError:
-            cuda.close()  # the context is beyond use: the next run gets a fresh one
+            cuda.close()  # the context is beyond use: this thread lets go of it
 
 
 def _allocate(take: Callable[[], Any]) -> Any:
@@ -261,7 +299,7 @@ class SimulatedDriver(CudaDriver):
 
     def __init__(self, found: Found) -> None:
         self.name, self.place, self.uuid = found.name, f"cuda:{found.index}", found.uuid
-        self._capability = found.capability
+        self._capability, self.index = found.capability, found.index
 
     def event(self) -> Any:
         """Make an event: a place for a time."""
@@ -290,6 +328,9 @@ class SimulatedDriver(CudaDriver):
         """Allocate."""
         return np.zeros(shape, np.dtype(dtype))
 
+    def prepare(self, kernel: str, width: int) -> None:
+        """Nothing is compiled here."""
+
     def launch(
         self, kernel: str, width: int, blocks: int, threads: int, stream: Any, args: Sequence[Any]
     ) -> None:
@@ -303,6 +344,9 @@ class SimulatedDriver(CudaDriver):
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+_open: weakref.WeakSet[CudaDriver] = weakref.WeakSet()  # those that a run works with
 
 
 def find(index: int) -> Found:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from mfviz.backends.cupti import Recorder
 from mfviz.backends.streams import LOOK_S, Job, Op, Times, draw, plan
 from mfviz.errors import DeviceError
 from mfviz.telemetry.clock import SpanBuffer
@@ -23,7 +24,7 @@ from mfviz.telemetry.memory import Ledger
 
 __all__ = ["Device", "Driver", "EventClock", "chosen", "using"]
 
-POLL_S = 0.0002  # how often the end of a program is asked for
+POLL_S = 0.00005  # how often the end of a program is asked for: an epoch may last 2 ms
 _chosen: ContextVar[int] = ContextVar("device", default=0)
 
 
@@ -90,12 +91,18 @@ class Driver(Protocol):
     def download(self, target: npt.NDArray[Any], source: Any, stream: Any = 0) -> None:
         """Copy to the host, and wait for it; in a stream at once where ``target`` is pinned."""
 
+    def prepare(self, kernel: str, width: int) -> None:
+        """Have the code of a registered kernel ready, so that no launch waits for it."""
+
     def launch(self, kernel: str, width: int, blocks: int, threads: int, stream: Any,
                args: Sequence[Any]) -> None:  # fmt: skip
         """Launch a registered kernel."""
 
     def memory(self) -> tuple[int, int]:
         """Free and total bytes of the device, as it reports them; for any thread."""
+
+    def number(self, module: Any, stream: Any) -> int:
+        """Number that CUPTI, whose module is given, has for a stream."""
 
     def close(self) -> None:
         """Give everything back."""
@@ -158,6 +165,8 @@ class Device:
         Number of streams, which are also the lanes.
     timed : bool
         Whether copies and kernels are timed by events; without, there are no spans.
+    recorder : Recorder, optional
+        Compares these times with what CUPTI records; closed with the device.
 
     Attributes
     ----------
@@ -173,8 +182,15 @@ class Device:
     """
 
     def __init__(
-        self, driver: Driver, ledger: Ledger, streams: int, *, timed: bool = True
+        self,
+        driver: Driver,
+        ledger: Ledger,
+        streams: int,
+        *,
+        timed: bool = True,
+        recorder: Recorder | None = None,
     ) -> None:
+        self.recorder = recorder
         self.lost, self.timed, self.elapsed_ns = False, timed, 0
         self.driver, self.ledger = driver, ledger
         self.name, self.place, self.clock = driver.name, driver.place, driver.clock
@@ -264,7 +280,14 @@ class Device:
                     looked = time.monotonic()
             times = self._read([pair for pair in marks if pair])
             self.elapsed_ns += max(map(self._clock.read, ends)) - begin
-        except (DeviceError, GeneratorExit):
+            if self.recorder is not None and self.timed:
+                module = self.recorder.module
+                numbers = [self.driver.number(module, stream) for stream in self._streams]
+                self.recorder.compare(jobs, times, numbers, begin)
+        except DeviceError:
+            raise
+        except GeneratorExit:
+            self.driver.synchronise()  # what was issued works on arrays that are about to go
             raise
         except Exception as error:
             self.lost = True
@@ -313,5 +336,7 @@ class Device:
 
     def close(self) -> None:
         """Free all arrays; the device may be used by others then."""
+        if self.recorder is not None:
+            self.recorder.close()
         self._events.clear()
         self.driver.close()

@@ -2,7 +2,8 @@
 
 A case is two runs. The first one is not evaluated: its epochs give times, rates and the overlap.
 The second one is evaluated, and recorded; its memory on the device is compared with the model.
-Where the cost of timing is asked for, runs with and without events take turns.
+Where CUPTI can be loaded, a third one compares its records with the times of events. Where the
+cost of timing is asked for, runs with and without events take turns.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from mfviz.backends import cupti
 from mfviz.backends.cuda import devices, free_bytes
 from mfviz.backends.device import using
 from mfviz.data.problem import Problem
@@ -23,6 +25,7 @@ from mfviz.experiments.proposals import propose
 from mfviz.experiments.run import Run
 from mfviz.experiments.store import pack
 from mfviz.solvers.base import Solver, solver_class
+from mfviz.telemetry.agreement import agreement
 from mfviz.telemetry.epoch import EpochSpans, epoch_facts
 from mfviz.telemetry.events import Span
 from mfviz.telemetry.history import History
@@ -33,6 +36,7 @@ from mfviz.theory.memory import rounding_bytes
 __all__ = ["LARGE", "Case", "Limit", "measure"]
 
 LARGE = 5_000_000  # ratings from which not every epoch is evaluated
+PROFILED = 3  # epochs of the run that CUPTI records
 LOOKS = 6  # evaluations of such a run
 CHECKS_OFF = {"cumf_ccd": {"check_residual": 0}}  # a check of it would count as solve time
 PATIENCE_S = 30.0  # with a run that was told to stop
@@ -107,7 +111,8 @@ class Case:
     def refusal(self) -> str:
         """Why it cannot run here; empty if it can."""
         with using(self.device):
-            return self.solver.supports(self.problem, self.backend) or ""
+            solver, _ = self.solver.fitted(self.problem, self.backend)
+            return solver.supports(self.problem, self.backend) or ""
 
     def run(self, solver: Solver, limit_s: float, **options: Any) -> Run:
         """Run to the end, or until the time is over."""
@@ -150,6 +155,9 @@ def measure(case: Case, *, limit_s: float, rounds: int, triad: float, record: Pa
         return row
     if rounds and case.backend != "cpu":
         row["event_cost"] = _event_cost(case, speed, rounds, limit)
+    if case.backend != "cpu" and cupti.why_not() is None:
+        told = case.run(case.make(PROFILED), limit.left_s, evaluate_every=0, profile=True)
+        row["cupti"] = agreement(told.result().tables.measured)
     return {**row, **_quality(case, limit, record)}
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mfviz.cli_common import seconds
+from mfviz.telemetry.agreement import sentence
 
 __all__ = ["GOALS", "Goal", "goals", "markdown"]
 
@@ -145,6 +146,14 @@ def markdown(found: dict[str, Any]) -> str:
         "MiB", "model", "timing costs", "test RMSE", "to target",
     )  # fmt: skip
     parts = [*head, _table(names, [_cells(row, found["targets"]) for row in found["rows"]])]
+    profiled = [row for row in found["rows"] if row.get("cupti")]
+    if profiled:
+        lanes = [
+            f"- {row['size']} {row['solver']}, {sentence(lane, off)}"
+            for row in profiled
+            for lane, off in row["cupti"].items()
+        ]
+        parts += ["", "Event times beside what CUPTI recorded:", "", *lanes]
     if found["goals"]:
         told = [_judged(goal) for goal in found["goals"]]
         of_goals = ("goal (of an H200)", "size", "solver", "measured", "aim", "stretch", "met")

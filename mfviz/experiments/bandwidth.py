@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from functools import cache
 
 import numpy as np
 
-from mfviz.backends.device import Driver
+from mfviz.backends.device import Driver, chosen
 from mfviz.backends.host import Crew, cpu_count
 from mfviz.kernels.cuda.triad import COLUMNS, RUNS, THREADS
 from mfviz.kernels.triad import FLOPS, gathered_sum, multiply_adds, triad
@@ -17,6 +18,7 @@ __all__ = [
     "flops_per_s",
     "gathers_per_s",
     "gigabytes_per_s",
+    "limit_with_room",
     "memory_limit",
 ]
 
@@ -83,7 +85,6 @@ def device_gigabytes_per_s(
     return 3 * 16 * runs / max(fastest, 1e-9) / 1e6
 
 
-@cache
 def memory_limit(backend: str = "cpu") -> float:
     """Bandwidth of memory in bytes a second, all cores at once or of a device; measured once.
 
@@ -97,6 +98,11 @@ def memory_limit(backend: str = "cpu") -> float:
     UnsupportedError
         If there is no such device.
     """
+    return _memory_limit(backend, chosen())
+
+
+@cache
+def _memory_limit(backend: str, device: int) -> float:
     if backend == "cpu":
         return 1e9 * gigabytes_per_s(cpu_count())
     from mfviz.backends.cuda import open_driver
@@ -106,6 +112,22 @@ def memory_limit(backend: str = "cpu") -> float:
         return 1e9 * device_gigabytes_per_s(driver)
     finally:
         driver.close()
+
+
+def limit_with_room(room: int) -> float:
+    """As :func:`memory_limit` for the device in use; NaN where it has not that much room beside.
+
+    Parameters
+    ----------
+    room : int
+        Bytes that have to be free beside the triad's arrays.
+    """
+    from mfviz.backends.cuda import free_bytes
+
+    free = free_bytes()
+    if free is None or free < room + 3 * 16 * RUNS_OF_ARRAY:
+        return math.nan
+    return memory_limit("cuda")
 
 
 def gathers_per_s(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mfviz.backends.cupti import Recorder
 from mfviz.backends.device import Device, Driver
 from mfviz.backends.host import Crew, Gate
 from mfviz.solvers.base import Context, Factors, Solver
@@ -31,6 +32,7 @@ def make_context(
     backend: str = "cpu",
     driver: Driver | None = None,
     timed: bool = True,
+    profile: bool = False,
 ) -> Context:
     """Make the context of one training, seeded by the solver's seed.
 
@@ -52,6 +54,8 @@ def make_context(
         Of the device; by default that of the CUDA device that this thread uses.
     timed : bool
         As :class:`mfviz.backends.device.Device` has it.
+    profile : bool
+        Whether the device's times are compared with CUPTI's.
     """
     lanes, ledger = solver.lanes(backend), ledger or Ledger()
     device = None
@@ -60,7 +64,8 @@ def make_context(
             from mfviz.backends.cuda import open_driver
 
             driver = open_driver()
-        device = Device(driver, ledger, len(lanes), timed=timed)
+        recorder = Recorder() if profile else None
+        device = Device(driver, ledger, len(lanes), timed=timed, recorder=recorder)
     context = Context(
         rng=np.random.default_rng(solver.seed),
         crew=crew,

@@ -15,7 +15,7 @@ import numpy as np
 from mfviz.backends.host import Crew
 from mfviz.errors import MfvizError
 from mfviz.experiments.context import make_context
-from mfviz.experiments.device_events import log_epoch, sampling
+from mfviz.experiments.device_events import log_bandwidth, log_epoch, sampling
 from mfviz.experiments.divergence import Rule, suggestion
 from mfviz.experiments.evaluate import rmse, sum_of_squares
 from mfviz.experiments.warmup import warming
@@ -119,6 +119,9 @@ class Drive:
         while not found.wait(0.05):
             if self.controls.stopping():
                 return False
+        if self.run.backend != "cpu":
+            sizes = self.problem.n_users, self.problem.n_items, self.problem.train.nnz
+            log_bandwidth(self.log, self.solver.needs(*sizes))
         return True
 
     def _queue(self) -> bool:
@@ -147,6 +150,7 @@ class Drive:
             chunk=self.run.chunk,
             backend=self.run.backend,
             timed=self.run.timed,
+            profile=self.run.profile,
         )
 
     def _solve(self, steps: Iterator[Checkpoint]) -> Outcome:
@@ -240,7 +244,7 @@ class Drive:
         )
         device = self.context.device
         if device is not None:
-            log_epoch(self.log, device, checkpoint.epoch)
+            log_epoch(self.log, device, checkpoint.epoch, self.context.spans.lanes)
         every = self.run.evaluate_every
         if every and checkpoint.epoch % every == 0:
             self._evaluate()

@@ -60,7 +60,7 @@ class Pool:
         Parameters
         ----------
         runs : sequence of Run
-            Not started yet, all on one backend.
+            Not started yet, all on one device of one backend.
 
         Returns
         -------

@@ -18,6 +18,7 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
+from mfviz.backends import cupti
 from mfviz.backends.device import using
 from mfviz.data.problem import Problem
 from mfviz.errors import MfvizError, ParameterError, UnsupportedError
@@ -52,7 +53,8 @@ class Run:
     ----------
     problem : Problem
     solver : Solver
-        Its settings at this moment are those of the run.
+        Its settings at this moment are those of the run; what they leave to it is set so that the
+        device has room for it, which a notice tells.
     backend : str
         "cpu" or "cuda".
     pace : float
@@ -74,6 +76,9 @@ class Run:
     timed : bool
         Whether a device's copies and kernels are timed. Without, their lanes stay empty: that
         serves only to measure what timing costs.
+    profile : bool
+        Whether these times are compared with what CUPTI records (extra ``profile``); it slows the
+        run down.
 
     Attributes
     ----------
@@ -111,12 +116,15 @@ class Run:
         run_id: str | None = None,
         device: int = 0,
         timed: bool = True,
+        profile: bool = False,
     ) -> None:
         _check_device(backend, device)
         with using(device):
+            solver, self._fitted = solver.fitted(problem, backend)
             refusal = solver.supports(problem, backend)
         if refusal:
             raise UnsupportedError(refusal)
+        _check_profile(profile, backend)
         every: Any = evaluate_every  # a caller may not have looked at the type
         if not isinstance(every, Integral) or every < 0:
             raise ParameterError(
@@ -131,7 +139,7 @@ class Run:
         self.id = run_id or uuid.uuid4().hex[:12]
         self.problem, self.solver, self.backend = problem, solver, backend
         self.evaluate_every, self.start_factors, self.chunk = evaluate_every, start, chunk
-        self.folder, self.device, self.timed = folder, device, timed
+        self.folder, self.device, self.timed, self.profile = folder, device, timed, profile
         self.baton = baton or Baton(queue_of(backend, device))
         self.controls = Controls(pace, self._nudge)
         self.log = EventLog(self.id, folder)
@@ -311,7 +319,8 @@ class Run:
         self.become("warming")
         self.log.append(RunStarted, **started)
         untimed = () if self.timed else ("Copies and kernels of the device were not timed.",)
-        for sentence in (*self.problem.notices, *untimed):
+        fitted = (self._fitted,) if self._fitted else ()
+        for sentence in (*self.problem.notices, *fitted, *untimed):
             self.log.append(Noticed, level="info", message=sentence)
         return Drive(self).train()
 
@@ -362,6 +371,15 @@ def _check_device(backend: str, index: int) -> None:
     from mfviz.backends.cuda import find
 
     find(index)
+
+
+def _check_profile(profile: bool, backend: str) -> None:
+    """Raise UnsupportedError if there is nothing to profile, or nothing to do it with."""
+    if profile and backend == "cpu":
+        raise UnsupportedError("profile compares a device's times; the cpu backend has no device.")
+    reason = cupti.why_not() if profile else None
+    if reason is not None:
+        raise UnsupportedError(reason)
 
 
 def _check_start(start: Factors | None, problem: Problem, solver: Solver) -> None:

@@ -25,6 +25,7 @@ from mfviz.data.problem import Problem
 from mfviz.errors import ParameterError
 from mfviz.telemetry.clock import CAPACITY, SpanBuffer
 from mfviz.telemetry.memory import Ledger, MemoryModel
+from mfviz.theory.memory import rounding_bytes
 
 __all__ = [
     "NEAR_THE_BEST",
@@ -260,13 +261,51 @@ class Solver(param.Parameterized):
         from mfviz.backends.cuda import free_bytes
 
         free = free_bytes()
-        needed = self.memory(n_users, n_items, nnz, "cuda").bytes_on_devices
+        needed = self.needs(n_users, n_items, nnz)
         if free is None or needed <= free:
             return None
         return (
             f"{self.title} needs {needed / 2**20:,.0f} MiB on the device, and "
             f"{free / 2**20:,.0f} MiB are free. {self.cure(n_users, n_items, nnz, free)}"
         )
+
+    def needs(self, n_users: int, n_items: int, nnz: int) -> int:
+        """Bytes that a device gives to it, in its granules."""
+        parts = self.memory(n_users, n_items, nnz, "cuda").parts
+        sizes = [part.bytes for part in parts if part.place != "host"]
+        return sum(sizes) + rounding_bytes(sizes)
+
+    def fitted(self, problem: Problem, backend: str = "cpu") -> tuple[Solver, str]:
+        """Return a solver that the device has room for, where settings leave that to the solver.
+
+        Returns
+        -------
+        solver : Solver
+            This one, if it fits or cannot be made to.
+        sentence : str
+            What was set, and why; empty for this one.
+        """
+        from mfviz.backends.cuda import free_bytes
+
+        shape = problem.n_users, problem.n_items, problem.train.nnz
+        free = None if backend == "cpu" or self.available(backend) else free_bytes()
+        if free is None or (needed := self.needs(*shape)) <= free:
+            return self, ""
+        found = self.room_for(*shape, free)
+        if not found:
+            return self, ""
+        words = ", ".join(f"{name}={value}" for name, value in found.items())
+        return type(self)(**{**self.settings(), **found}), (
+            f"{words}: all at once would need {needed / 2**20:,.0f} MiB on the device, and "
+            f"{free / 2**20:,.0f} MiB are free."
+        )
+
+    def room_for(self, n_users: int, n_items: int, nnz: int, free: int) -> dict[str, Any]:
+        """Settings that are left to the solver, such that ``free`` bytes of a device are enough.
+
+        Empty if no such setting is left to it, or none is small enough.
+        """
+        return {}
 
     def cure(self, n_users: int, n_items: int, nnz: int, free: int) -> str:
         """Say what to change where a device has only ``free`` bytes for what does not fit."""

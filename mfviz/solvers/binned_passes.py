@@ -98,8 +98,17 @@ class BinnedPasses:
         self._samples = [Sample(context, side) for side in sides if solver.check_residual]
         subtract_start(context, sides)
         self.sides = [self._send(side) for side in sides]
+        self._prepare()
         self.pending = -1
         context.refresh = self.refresh
+
+    def _prepare(self) -> None:
+        """Compile for the lengths of rows that there are; a rehearsal has not met them all."""
+        names = [fit_feature.name, *[step_biases.name] * bool(self.solver.biases)]
+        for bin_, threads in enumerate(THREADS):
+            if any(side.bins[bin_][1] for side in self.sides):
+                for name in names:
+                    self.device.driver.prepare(name, threads)
 
     def _send(self, side: Side) -> _There:
         """Move a side to the device, its rows in bins and cut into tiles."""

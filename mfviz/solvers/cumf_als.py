@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import param
 
 from mfviz.solvers.base import Card
@@ -69,8 +71,21 @@ class CuMFALS(DeviceSystems):
     batch = param.Integer(
         0,
         bounds=(0, 2**31 - 1),
-        doc="Rows whose systems a GPU holds at a time (0: as many as 256 MiB hold).",
+        doc="Rows whose systems a GPU holds at a time (0: as many as 256 MiB hold, or fewer where "
+        "its free memory asks for that).",
     )
+
+    def room_for(self, n_users: int, n_items: int, nnz: int, free: int) -> dict[str, Any]:
+        """Take smaller batches of rows, unless their size is set."""
+        rows = 0 if self.batch else self.rows_of(n_users, n_items) - 1
+        while rows > 0:
+            if (
+                type(self)(**{**self.settings(), "batch": rows}).needs(n_users, n_items, nnz)
+                <= free
+            ):
+                return {"batch": rows}
+            rows -= max(1, rows // 16)
+        return {}
 
     @property
     def stored(self) -> str:

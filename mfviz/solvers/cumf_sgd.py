@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import param
@@ -70,7 +70,8 @@ class CuMFSGD(Solver):
     there is no barrier within an epoch; the paper has it, but not the authors' code, so that its
     details are a reconstruction.
 
-    What is larger than the device is streamed (``user_parts`` u, ``item_parts`` v): *deal users
+    What is larger than the device is streamed, in as few parts as fit it unless they are set
+    (``user_parts`` u, ``item_parts`` v): *deal users
     to u parts and items to v; for each of the u v blocks, in a random order: copy its ratings, and
     the parts of P and Q that are not there, while the block before it is visited; race on it; copy
     the part that has to make room home.* The result is that of one block after the other. On the
@@ -137,12 +138,14 @@ class CuMFSGD(Solver):
         0, bounds=(0, 4096), doc="Columns of a wavefront (0: twice as many as workers)."
     )
     user_parts = param.Integer(
-        1,
-        bounds=(1, 64),
+        0,
+        bounds=(0, 64),
         doc="Parts of users, u: with u × v over 1 the ratings are streamed to the device, block "
-        "by block, and so are parts of P and Q.",
+        "by block, and so are parts of P and Q (0: 1, or as many as its free memory asks for).",
     )
-    item_parts = param.Integer(1, bounds=(1, 64), doc="Parts of items, v.")
+    item_parts = param.Integer(
+        0, bounds=(0, 64), doc="Parts of items, v (0: 1, or as many as free memory asks for)."
+    )
     pinned = param.Boolean(
         True,
         doc="On a GPU, stream from pinned memory; off shows why overlap needs it. The CPU has no "
@@ -156,7 +159,12 @@ class CuMFSGD(Solver):
     @property
     def streamed(self) -> bool:
         """Whether ratings come block by block."""
-        return bool(self.user_parts * self.item_parts > 1)
+        return self.cuts != (1, 1)
+
+    @property
+    def cuts(self) -> tuple[int, int]:
+        """Parts of users and of items."""
+        return max(1, self.user_parts), max(1, self.item_parts)
 
     @property
     def threads(self) -> int:
@@ -170,10 +178,11 @@ class CuMFSGD(Solver):
                 "A wavefront needs all ratings at once: set user_parts and item_parts to 1, or "
                 "take scheduler=batch_hogwild."
             )
-        if self.user_parts > problem.n_users or self.item_parts > problem.n_items:
+        u, v = self.cuts
+        if u > problem.n_users or v > problem.n_items:
             return (
                 f"{problem.n_users} users and {problem.n_items} items cannot be cut into "
-                f"{self.user_parts} x {self.item_parts} parts: take fewer."
+                f"{u} x {v} parts: take fewer."
             )
         if backend == "cuda" and self.rank > WIDEST:
             return f"{self.title} keeps rows in registers on CUDA: take a rank of up to {WIDEST}."
@@ -181,16 +190,29 @@ class CuMFSGD(Solver):
 
     def cure(self, n_users: int, n_items: int, nnz: int, free: int) -> str:
         """Say into how many parts to cut what does not fit."""
+        parts = self._cut(n_users, n_items, nnz, free)
+        if not parts:
+            return super().cure(n_users, n_items, nnz, free)
+        first = "" if self.scheduler == "batch_hogwild" else "scheduler=batch_hogwild, "
+        return (
+            f"Set {first}user_parts={parts} and item_parts={parts}: ratings and factors are then "
+            "streamed."
+        )
+
+    def room_for(self, n_users: int, n_items: int, nnz: int, free: int) -> dict[str, Any]:
+        """Cut into parts what does not fit, unless parts are set or a wavefront needs it whole."""
+        if self.user_parts or self.item_parts or self.scheduler == "wavefront":
+            return {}
+        parts = self._cut(n_users, n_items, nnz, free)
+        return {"user_parts": parts, "item_parts": parts} if parts else {}
+
+    def _cut(self, n_users: int, n_items: int, nnz: int, free: int) -> int:
+        """Fewest parts of users, and as many of items, that fit ``free`` bytes; 0 if none do."""
         for parts in range(2, min(n_users, n_items, 64) + 1):
             cut = {"scheduler": "batch_hogwild", "user_parts": parts, "item_parts": parts}
-            other = type(self)(**{**self.settings(), **cut})
-            if other.memory(n_users, n_items, nnz, "cuda").bytes_on_devices <= free:
-                first = "" if self.scheduler == "batch_hogwild" else "scheduler=batch_hogwild, "
-                return (
-                    f"Set {first}user_parts={parts} and item_parts={parts}: ratings and factors "
-                    "are then streamed."
-                )
-        return super().cure(n_users, n_items, nnz, free)
+            if type(self)(**{**self.settings(), **cut}).needs(n_users, n_items, nnz) <= free:
+                return parts
+        return 0
 
     @property
     def kernel_rank(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -12,7 +13,7 @@ import param
 from mfviz.data.problem import Problem
 from mfviz.kernels.cuda.rows import visit_rows_fractional
 from mfviz.kernels.fractional import Fractional
-from mfviz.solvers.base import Card, Context, Factors
+from mfviz.solvers.base import Card, Checkpoint, Context, Factors
 from mfviz.solvers.msgd import MSGD
 from mfviz.solvers.two_copies import Copies, OnDevice
 from mfviz.telemetry.memory import MemoryModel, MemoryPart
@@ -79,11 +80,20 @@ class FAMPSGD(MSGD):
         4.0, bounds=(1e-6, 1e6), doc="ε: what these squared errors are added to."
     )
 
+    _errors: list[Any]
+
     def memory(self, n_users: int, n_items: int, nnz: int, backend: str = "cpu") -> MemoryModel:
         """What MSGD holds, and the squared errors of each rating and copy."""
         place = "host" if backend == "cpu" else "device"
         more = (MemoryPart(name, "workspace", place, "4 N", 4 * nnz) for name in ERRORS)
         return MemoryModel((*super().memory(n_users, n_items, nnz, backend).parts, *more))
+
+    def iterate(self, problem: Problem, context: Context) -> Iterator[Checkpoint]:
+        """Train; see :meth:`mfviz.solvers.base.Solver.iterate`."""
+        try:
+            yield from super().iterate(problem, context)
+        finally:
+            self._errors = []  # the solver outlives the run, and would keep them on the device
 
     @property
     def _growth(self) -> tuple[np.float32, int]:
@@ -94,9 +104,7 @@ class FAMPSGD(MSGD):
     def _make_room(self, problem: Problem, context: Context) -> None:
         if context.device is not None:
             zeros = np.zeros(problem.train.nnz, np.float32)
-            self._errors: list[Any] = [
-                context.device.send(name, zeros, part="workspace") for name in ERRORS
-            ]
+            self._errors = [context.device.send(name, zeros, part="workspace") for name in ERRORS]
             return
         nnz, empty = problem.train.nnz, context.ledger.empty
         self._errors = [empty(name, nnz, np.float32, fill=0.0) for name in ERRORS]

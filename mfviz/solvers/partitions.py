@@ -87,7 +87,7 @@ def shape_of(solver: CuMFSGD, n_users: int, n_items: int, nnz: int, backend: str
     n_users, n_items, nnz : int
     backend : str
     """
-    u, v = int(solver.user_parts), int(solver.item_parts)
+    u, v = solver.cuts
     rows = -(-n_users // u), -(-n_items // v)
     ratings, W = -(-nnz // (u * v)), solver.racing(*rows, backend)
     # a block has at most one piece more than it has ratings for, a piece one chunk a worker

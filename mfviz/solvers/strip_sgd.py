@@ -85,7 +85,9 @@ class StripSGD(BiasedSolver):
         doc="Thread blocks on a GPU and rounds of an epoch (0: 128, or fewer for few ratings).",
     )
     warps = param.Integer(
-        8, bounds=(1, 32), doc="Warps of a block on a GPU, each with users and items of its own."
+        8,
+        bounds=(1, 16),  # 512 threads of 128 registers are all that a block can have
+        doc="Warps of a block on a GPU, each with users and items of its own.",
     )
     shuffle = param.Boolean(
         True, doc="Visit neighbourhoods of users, strips and groups in a fresh order each epoch."

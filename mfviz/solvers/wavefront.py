@@ -33,11 +33,12 @@ from mfviz.solvers.stochastic import (
 )
 from mfviz.telemetry.events import BlockTaken, Measured, Noticed
 from mfviz.telemetry.memory import MemoryPart
+from mfviz.telemetry.promises import MET
 
 if TYPE_CHECKING:
     from mfviz.solvers.cumf_sgd import CuMFSGD
 
-__all__ = ["WaveOnDevice", "WaveOnHost", "wave_parts", "wave_shape"]
+__all__ = ["WaveOnDevice", "WaveOnHost", "summed_up", "wave_parts", "wave_shape"]
 
 Int64 = npt.NDArray[np.int64]
 
@@ -96,6 +97,40 @@ def wave_parts(
     ]
 
 
+def summed_up(log: npt.NDArray[Any], order: Int64, counts: Int64) -> dict[str, float]:
+    """Sum up the blocks of an epoch, where they are too many to be told one by one.
+
+    Parameters
+    ----------
+    log : (W, C, 3) int
+        Of each worker and place of its order: the number of the lock, that of its giving back,
+        and whether it had to be waited for. Both count in one sequence.
+    order : (W, C) int64
+        Columns of each worker in the order of its visits.
+    counts : (W, C) int64
+        Ratings of each block.
+
+    Returns
+    -------
+    dict
+        Blocks and their ratings, how many were held at once on average of the takings, and how
+        many were taken while their column was held, which a working lock leaves at 0.
+    """
+    taken, until = (log[:, :, at].astype(np.int64).ravel() for at in (0, 1))
+    columns = order.ravel()
+    by_column = np.lexsort((taken, columns))
+    same = np.diff(columns[by_column]) == 0
+    early = taken[by_column][1:] < until[by_column][:-1]
+    over = np.searchsorted(np.sort(until), taken, side="right")  # given back before each taking
+    before = np.argsort(np.argsort(taken))
+    return {
+        "blocks": float(taken.size),
+        "ratings of the largest block": float(counts.max()),
+        "blocks held at once": float(np.mean(before - over + 1)),
+        MET: float(np.count_nonzero(same & early)),
+    }
+
+
 class _Wave:
     """What both forms have: the blocks on the host, the orders of columns, and the record.
 
@@ -142,8 +177,8 @@ class _Wave:
         if not self._tells_blocks:
             context.emit(
                 Noticed, level="info",
-                message=f"There are {self.counts.size:,} blocks an epoch: they are not told one "
-                f"by one. Up to {MOST_TOLD:,} are; set warps or columns lower.",
+                message=f"There are {self.counts.size:,} blocks an epoch: they are told summed "
+                f"up, not one by one. Up to {MOST_TOLD:,} are; set warps or columns lower.",
             )  # fmt: skip
 
     def draw(self, rng: np.random.Generator) -> None:
@@ -163,6 +198,8 @@ class _Wave:
         context, blocks = self.context, "blocks that waited for their column"
         context.emit(Measured, epoch=epoch, name=blocks, value=waited, unit="blocks")
         if not self._tells_blocks:
+            for name, value in summed_up(log, self.order, self.counts).items():
+                context.emit(Measured, epoch=epoch, name=name, value=value)
             return
         for at in np.argsort(log[:, :, 0], axis=None).tolist():
             worker, place = divmod(at, self.columns)

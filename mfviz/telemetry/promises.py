@@ -10,10 +10,20 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from mfviz.telemetry.clock import OVERFLOW
-from mfviz.telemetry.events import BlockTaken, EpochEnded, Event, Noticed, RunStarted, Span
+from mfviz.telemetry.events import (
+    BlockTaken,
+    EpochEnded,
+    Event,
+    Measured,
+    Noticed,
+    RunStarted,
+    Span,
+)
 from mfviz.telemetry.history import STOPS
 
-__all__ = ["PROMISES", "by_lane", "some_are_missing"]
+__all__ = ["MET", "PROMISES", "by_lane", "some_are_missing"]
+
+MET = "blocks taken while their column was held"  # of a wavefront that tells them summed up
 
 
 def some_are_missing(events: Sequence[Event]) -> bool:
@@ -107,7 +117,7 @@ def _cumf_sgd(events: Sequence[Event], spans: Sequence[Span]) -> Iterable[str]:
     params = events[0].params if isinstance(events[0], RunStarted) else {}
     if params.get("scheduler") == "wavefront":
         return _wavefront(events, spans)
-    if params.get("user_parts", 1) * params.get("item_parts", 1) > 1:
+    if max(params.get("user_parts", 1), params.get("item_parts", 1)) > 1:
         return [*_whole_chunks(events), *_streamed(spans)]
     return _chunks(events, spans)
 
@@ -122,6 +132,9 @@ def _wavefront(events: Sequence[Event], spans: Sequence[Span]) -> Iterator[str]:
     visited: Counter[int] = Counter()
     for span in spans:
         visited[span.epoch] += span.ratings
+    for event in events:
+        if isinstance(event, Measured) and event.name == MET and event.value:
+            yield f"epoch {event.epoch}: {event.value:g} {MET}"
     for epoch, taken in epochs.items():
         if len({(event.row, event.col) for event in taken}) < len(taken):
             yield f"epoch {epoch}: a block is taken twice"

@@ -105,6 +105,7 @@ class Drawer:
         self.card_a, self.card_b = Html(), Html()
         self.room = {slot: box(pn.Column, visible=False) for slot in ("A", "B")}
         self.backends: dict[str, Any] = {}  # made when a solver has several
+        self.devices: dict[str, Any] = {}  # made when a backend has several
         self.solver.param.watch(lambda event: self._solver_chosen("A", event.new), "value")
         self.compare.param.watch(lambda event: self._solver_chosen("B", event.new), "value")
 
@@ -162,6 +163,26 @@ class Drawer:
             helper_text=self._why_not(slot, places),
             value=names[settings.backend(slot)],
         )  # fmt: skip
+        self._refresh_device(slot)
+
+    def _refresh_device(self, slot: str) -> None:
+        """Offer the devices of the backend where there are several."""
+        settings = self.desk.settings
+        assert settings is not None
+        there = settings.where.devices(slot)
+        if slot in self.devices:
+            self.devices[slot].visible = bool(there)
+        if not there:
+            return
+        if slot not in self.devices:
+            which = select(f"Device · {slot}", [], "Which of the devices this run works on.")
+            which.param.watch(lambda event: self._device_chosen(slot, event.new), "value")
+            self.devices[slot] = which
+            self.room[slot].append(which)
+        names = {at: f"{at} · {name}" for at, name in there.items()}
+        self.devices[slot].param.update(
+            options=list(names.values()), value=names[settings.where.device(slot)]
+        )
 
     def _why_not(self, slot: str, places: dict[str, str]) -> str:
         """Reasons of what cannot be used; told once where both slots have the same."""
@@ -280,6 +301,11 @@ class Drawer:
     def _backend_chosen(self, slot: str, name: str) -> None:
         if not self._quiet and name:
             self.session.host.later(lambda: self.desk.choose_backend(slot, name.lower()))
+
+    def _device_chosen(self, slot: str, name: str) -> None:
+        if not self._quiet and name:
+            number = int(name.partition(" ")[0])
+            self.session.host.later(lambda: self.desk.choose_device(slot, number))
 
     def _edited(self, key: Key, value: Any) -> None:
         if not self._quiet:

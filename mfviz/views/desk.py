@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mfviz.backends.device import using
 from mfviz.data.problem import Problem
 from mfviz.data.ways import Way
 from mfviz.errors import MfvizError, ParameterError
@@ -185,6 +186,12 @@ class Desk:
             self.settings.choose_backend(slot, backend)
             self.tell()
 
+    def choose_device(self, slot: str, device: int) -> None:
+        """Have a slot's solver run on another device of its backend."""
+        if self.settings is not None and self.settings.where.device(slot) != device:
+            self.settings.where.choose_device(slot, device)
+            self.tell()
+
     def edit(self, key: Key, text: Any) -> None:
         """Take what was typed into a field; a value that is refused leaves a sentence there."""
         if self.settings is None:
@@ -231,8 +238,8 @@ class Desk:
         except MfvizError as error:
             return Preflight(False, str(error))
 
-    def solvers(self) -> list[tuple[str, tuple[Solver, str]]]:
-        """Slots, and what runs in each now: a solver and its backend.
+    def solvers(self) -> list[tuple[str, tuple[Solver, str, int]]]:
+        """Slots, and what runs in each now: a solver, its backend, and which of its devices.
 
         Raises
         ------
@@ -243,7 +250,10 @@ class Desk:
         if self.settings is None or self.problem is None or not check.ready:
             raise MfvizError(check.sentence)
         settings = self.settings
-        return [(slot, (settings.make(slot), settings.backend(slot))) for slot in settings.slots]
+        return [
+            (slot, (settings.make(slot), settings.backend(slot), settings.where.device(slot)))
+            for slot in settings.slots
+        ]
 
     def query(self) -> dict[str, str]:
         """The desk as it stands in an address."""
@@ -275,10 +285,13 @@ class Desk:
             return Way()
 
     def _check(self, settings: Settings, problem: Problem) -> Preflight:
-        sizes, on_devices = {}, 0
+        sizes, on_devices, told = {}, 0, ""
         for slot in settings.slots:
             solver, backend = settings.make(slot), settings.backend(slot)
-            refusal = solver.supports(problem, backend)
+            with using(settings.where.device(slot)):
+                solver, fitted = solver.fitted(problem, backend)
+                refusal = solver.supports(problem, backend)
+            told += f" {slot}: {fitted}" if fitted else ""
             if refusal:
                 return Preflight(False, f"{slot} cannot run: {refusal}")
             model = solver.memory(problem.n_users, problem.n_items, problem.train.nnz, backend)
@@ -296,6 +309,8 @@ class Desk:
         sentence = f"fits: {memory_size(need)} of {memory_size(free)}"
         if on_devices:
             sentence += f", and {memory_size(on_devices)} on the device"
+        if told:
+            sentence += f". Set for that:{told}"
         return Preflight(True, sentence, parts if len(sizes) > 1 else "", need / free, sizes)
 
     def _load(self) -> None:

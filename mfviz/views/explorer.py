@@ -209,6 +209,8 @@ class Explorer(pn.viewable.Viewer):
             given = "".join(f", {n}={v!r}" for n, v in settings.arguments(slot).items())
             backend = settings.backend(slot)
             where = f", backend={backend!r}" if backend != "cpu" else ""
+            if settings.where.device(slot):
+                where += f", device={settings.where.device(slot)}"
             lines += [
                 f"{name} = mfviz.Run(problem, mfviz.make_solver({key!r}, problem{given}){where})",
                 f"{name}.execute()",

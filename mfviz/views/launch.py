@@ -21,16 +21,16 @@ RECORDED = ("traces/toy-sgd.mfviz", "traces/toy-als.mfviz")
 log = logging.getLogger(__name__)
 
 
-def launch(problem: Any, orders: Sequence[tuple[Any, str]], pace: float) -> list[Any]:
+def launch(problem: Any, orders: Sequence[tuple[Any, str, int]], pace: float) -> list[Any]:
     """Start runs of the process's pool, each with a folder of its own.
 
-    Runs of one backend are one job and take turns; another backend is another queue.
+    Runs of one device are one job and take turns; another device is another queue.
 
     Parameters
     ----------
     problem : Problem
-    orders : sequence of (Solver, str)
-        Solvers and their backends.
+    orders : sequence of (Solver, str, int)
+        Solvers, their backends and their devices.
     pace : float
         Epochs a second.
     """
@@ -39,12 +39,13 @@ def launch(problem: Any, orders: Sequence[tuple[Any, str]], pace: float) -> list
     from mfviz.experiments.store import new_folder
 
     runs = []
-    for solver, backend in orders:
+    for solver, backend, device in orders:
         name = uuid.uuid4().hex[:12]
         folder = new_folder(name)
-        runs.append(Run(problem, solver, backend=backend, pace=pace, folder=folder, run_id=name))
-    for backend in dict.fromkeys(run.backend for run in runs):
-        pool().submit([run for run in runs if run.backend == backend])
+        where: dict[str, Any] = {"backend": backend, "device": device}
+        runs.append(Run(problem, solver, **where, pace=pace, folder=folder, run_id=name))
+    for place in dict.fromkeys((run.backend, run.device) for run in runs):
+        pool().submit([run for run in runs if (run.backend, run.device) == place])
     return runs
 
 

@@ -17,6 +17,7 @@ import param
 from mfviz.backends.host import cpu_count
 from mfviz.errors import ParameterError
 from mfviz.solvers.base import Solver
+from mfviz.views.places import PLACE, Places
 from mfviz.views.values import clamp, kind_of, parse, write
 
 __all__ = ["MAIN", "NONE", "SHARED", "Field", "Settings"]
@@ -87,7 +88,7 @@ class Settings:
         self.solvers: dict[Slot, str] = {"A": solver, "B": compare}
         self._values: dict[Key, Any] = {}
         self._proposed: dict[Key, Any] = {}
-        self._backends: dict[Slot, str] = {}
+        self.where = Places(self.solver_class)
 
     @property
     def slots(self) -> list[Slot]:
@@ -146,32 +147,15 @@ class Settings:
 
     def places(self, slot: Slot) -> dict[str, str]:
         """Backends of a slot's solver, each with the reason why it cannot be used now, or ""."""
-        cls = self.solver_class(slot)
-        return {backend: cls.available(backend) or "" for backend in cls.backends}
+        return self.where.backends(slot)
 
     def backend(self, slot: Slot) -> str:
         """Backend of a slot: the chosen one where its solver has it, and it can be used."""
-        places = self.places(slot)
-        wanted = self._backends.get(slot, "cpu")
-        return wanted if places.get(wanted) == "" else next(iter(places))
+        return self.where.backend(slot)
 
     def choose_backend(self, slot: Slot, backend: str) -> None:
-        """Run a slot's solver on another backend.
-
-        Raises
-        ------
-        ParameterError
-            If it cannot run there; the sentence says why.
-        """
-        reason = self.places(slot).get(backend)
-        if reason is None:
-            has = ", ".join(self.places(slot))
-            raise ParameterError(
-                f"backend is {backend}; {self.solver_class(slot).title} has {has}.", "backend"
-            )
-        if reason:
-            raise ParameterError(reason, "backend")
-        self._backends[slot] = backend
+        """Run a slot's solver on another backend; ParameterError if it cannot run there."""
+        self.where.choose_backend(slot, backend)
 
     def make(self, slot: Slot) -> Solver:
         """Build the solver of a slot.
@@ -213,9 +197,8 @@ class Settings:
         for field in self.fields():
             if field.main or field.value != self._parameter(field.key).default:
                 found[_query_name(field.key)] = write(field.value)
-        for slot in self.slots:
-            if self.backend(slot) != "cpu":
-                found[_query_name((slot, "backend"))] = self.backend(slot)
+        for key, word in self.where.query(self.slots).items():
+            found[_query_name(key)] = word
         return found
 
     def read(self, query: Mapping[str, str], ignore: Iterable[str] = ()) -> list[str]:
@@ -254,28 +237,25 @@ class Settings:
             for slot in self.slots
             for name in self.solver_class(slot).hyper_parameters()
         }
-        places = {_query_name((slot, "backend")): slot for slot in ("A", "B")}
+        places = {
+            slot: {word: query.get(_query_name((slot, word)), "") for word in PLACE}
+            for slot in ("A", "B")
+        }
+        for slot in self.slots:
+            yield from self.where.read(slot, places[slot])
+        taken = {_query_name((slot, word)) for slot in places for word in PLACE}
         for name, text in query.items():
-            if name in places:
-                yield from self._take_backend(places[name], text)
-            elif name in by_name:
+            if name in by_name:
                 key = by_name[name]
                 self._values[key], error = clamp(self._parameter(key), text, key[1])
                 if error is not None:
                     yield error, f"{write(self._values[key])} is used."
-            elif name not in ("solver", "compare") and name not in ignore:
+            elif name not in ("solver", "compare", *taken) and name not in ignore:
                 solvers = " or ".join(self.solvers[slot] for slot in self.slots)
                 yield (
                     ParameterError(f"{name!r} is no setting of {solvers}.", name),
                     "It is ignored.",
                 )
-
-    def _take_backend(self, slot: Slot, wanted: str) -> Iterator[tuple[ParameterError, str]]:
-        if wanted and slot in self.slots:
-            try:
-                self.choose_backend(slot, wanted)
-            except ParameterError as error:
-                yield error, f"{self.backend(slot)} is used."
 
     def _key(self, slot: Slot, name: str) -> Key:
         return ("both" if name in SHARED else slot, name)

@@ -10,6 +10,7 @@ from typing import Any
 import panel as pn
 import panel_material_ui as pmui
 
+from mfviz.telemetry.limits import bandwidth
 from mfviz.views.board import legend
 from mfviz.views.icons import button_icon
 from mfviz.views.live_epoch import EpochFigure
@@ -72,6 +73,10 @@ class TimelineView:
     def refresh(self) -> None:
         """Bring the numbers up to date with the figure."""
         shown, brush = self.figure.shown, self.figure.brush
+        for s in shown:  # a recorded run tells what its device gave, which may not be here
+            told = bandwidth(s.history.measured)
+            if math.isfinite(told):
+                self.limits.setdefault(memory_of(s.history), told)
         self.keys.set(key_figures(shown, self.limits))
         self.waits.set(reasons(shown))
         self.sums.set(selection(shown, brush))
@@ -224,12 +229,17 @@ class TimelineView:
 
 def _bandwidth(place: str) -> float:
     """Bytes a second of this machine's memory or device; NaN for a device that is not here."""
+    from mfviz.backends.cuda import devices
+    from mfviz.backends.device import using
     from mfviz.experiments.bandwidth import memory_limit
-    from mfviz.experiments.identity import device_name
 
     if place == "cpu":
         return memory_limit()
-    return memory_limit("cuda") if place == device_name("cuda") else math.nan
+    for device in devices():
+        if device.name == place:
+            with using(device.index):
+                return memory_limit("cuda")
+    return math.nan
 
 
 def _clocks(shown: Any) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from mfviz.solvers.base import registry
 
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    registry()  # kernels are made with what is installed: they are to be imported before
     monkeypatch.setattr(target, "installed", True)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     return monkeypatch
@@ -82,3 +85,59 @@ def test_asking_a_machine_without_a_driver_does_no_harm() -> None:
     outcome = subprocess.run([sys.executable, "-c", code], check=False)
     if outcome.returncode:
         pytest.skip("there is a device here")
+
+
+def test_devices_are_listed_without_a_context_of_any(installed: pytest.MonkeyPatch) -> None:
+    class Listed:
+        name, compute_capability, uuid = b"GPU", (9, 0), "GPU-1234"
+
+        def __init__(self, at: int) -> None:
+            self.id = at
+
+        def __enter__(self) -> None:
+            raise AssertionError("a context was opened")
+
+    driver = SimpleNamespace(driver=SimpleNamespace(cuDeviceTotalMem=lambda at: (at + 1) << 30))
+    fake = SimpleNamespace(
+        gpus=[Listed(0), Listed(1)], cudadrv=SimpleNamespace(driver=driver),
+    )  # fmt: skip
+    installed.setattr(cuda, "_driver_error", lambda: None)
+    installed.setattr(cuda, "cuda", fake)
+    assert cuda.devices() == [
+        cuda.Found(0, "GPU", (9, 0), 1 << 30, "GPU-1234"),
+        cuda.Found(1, "GPU", (9, 0), 2 << 30, "GPU-1234"),
+    ]
+
+
+class Pending:
+    """What numba-cuda keeps of what was dropped."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def clear(self) -> None:
+        self.size = 0
+
+
+def test_what_was_dropped_is_free_unless_a_run_goes_on(installed: pytest.MonkeyPatch) -> None:
+    arrays, rest = Pending(600), Pending(20)
+    context = SimpleNamespace(
+        deallocations=rest,
+        memory_manager=SimpleNamespace(deallocations=arrays),
+        get_memory_info=lambda: (1000 - arrays.size - rest.size, 1000),
+    )
+    fake = SimpleNamespace(
+        gpus=[nullcontext()],
+        current_context=lambda: context,
+        select_device=lambda index: None,
+        synchronize=lambda: None,
+        cudadrv=SimpleNamespace(driver=SimpleNamespace(CudaAPIError=OSError)),
+    )
+    installed.setattr(cuda, "_driver_error", lambda: None)
+    installed.setattr(cuda, "cuda", fake)
+    driver = cuda.CudaDriver(cuda.Found(0, "GPU", (9, 0), 1000))
+    assert cuda.free_bytes() == 380, "nothing is freed beside a run"
+    driver.close()
+    assert (arrays.size, rest.size) == (0, 0)
+    arrays.size = 600  # a failed run's, dropped after it was closed
+    assert cuda.free_bytes() == 1000

@@ -105,3 +105,18 @@ def test_a_device_that_fails_says_so() -> None:
     program.kernel(0, lost)
     with pytest.raises(DeviceError, match=r"fake GPU failed.*CUDA_ERROR_UNKNOWN.*run again"):
         spans_of(FakeDriver(), program)
+
+
+def test_a_program_that_is_left_is_over_before_its_arrays_go() -> None:
+    driver, program = FakeDriver(), Program()
+    program.kernel(0, lasting(driver, 5))
+    device = Device(driver, Ledger(), 2)
+    spans = SpanBuffer.make(["a", "b"], clock=device.clock)
+    driver.happened = lambda event: event is device._clock._anchor  # type: ignore[method-assign]
+    waited: list[int] = []
+    steps = device.run(program.ops, spans, 0)
+    next(steps)
+    driver.synchronise = lambda: waited.append(1)  # type: ignore[method-assign]
+    steps.close()  # type: ignore[attr-defined]
+    assert waited == [1]
+    assert not device.lost

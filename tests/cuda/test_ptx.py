@@ -2,90 +2,54 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 import itertools
 import pkgutil
 import re
-from typing import Any
-from unittest import mock
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from mfviz.kernels import cuda as package
-from mfviz.kernels.cuda import als, chunks, rows, target
-from mfviz.kernels.cuda.target import KERNELS, cuda, ptx
+from mfviz.kernels.cuda import als, ccd, chunks, rows, strips, target, triad
+from mfviz.kernels.cuda.target import KERNELS, cuda, dispatcher, ptx
 from mfviz.kernels.cuda.vectors import lanes_of
+from mfviz.solvers.base import registry
+from tests.cuda.compiling import (
+    FRONT,
+    Capability,
+    assembled,
+    compiled,
+    feature,
+    is_demanded,
+    knows,
+    registers,
+    why_not,
+    without_names,
+)
 
 for found in pkgutil.iter_modules(package.__path__):  # each registers its kernels
     importlib.import_module(f"{package.__name__}.{found.name}")
 
 CAPABILITIES = [(7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 0)]
-APART = [(7, 0), (8, 0), (9, 0)]  # assembled with CUDA 12; the rest is with CUDA 13
-FRONT = (9, 0)  # what Numba's front end is told
 CUDA12 = [(7, 0), (7, 5), (8, 0), (8, 6), (8, 9), (9, 0)]
-
-
-@functools.cache
-def why_not() -> str:
-    """Why nothing can be compiled here, or ""."""
-    if not target.installed:
-        return "numba-cuda is not installed"
-    from numba.cuda.cudadrv import nvvm
-
-    try:
-        nvvm.NVVM()
-    except Exception as error:
-        return f"NVVM cannot be loaded: {error}"
-    return ""
+REGISTERS = 128  # of a thread, at most
+ALIKE = ("gram", "visit_chunks", "visit_rows")  # in which the front end is watched
 
 
 @pytest.fixture
 def compiler() -> None:
     if why_not():
-        pytest.skip(why_not())
+        pytest.fail(why_not()) if is_demanded() else pytest.skip(why_not())
 
 
-@functools.cache
-def intermediate(name: str, width: int, shuffle: bool) -> tuple[list[str], dict[str, Any]]:
-    """What Numba's front end makes of a kernel, and the options that NVVM is given with it.
-
-    It takes most of the time, and makes the same for each capability: one test looks.
-    """
-    from numba.cuda.cudadrv import nvvm
-
-    with mock.patch.object(nvvm, "compile_ir", wraps=nvvm.compile_ir) as watched:
-        ptx(name, width, FRONT, shuffle=shuffle)
-    (irs,), options = watched.call_args
-    return irs, options
-
-
-@functools.cache
-def compiled(name: str, width: int, capability: tuple[int, int], shuffle: bool) -> str:
-    """PTX of a kernel for a capability."""
-    from numba.cuda.cudadrv import nvrtc, nvvm
-
-    irs, options = intermediate(name, width, shuffle)
-    arch = nvrtc.get_arch_option(*capability)
-    text: bytes = nvvm.compile_ir(irs, **{**options, "arch": arch})
-    return text.decode().strip("\x00").strip()
-
-
-def capabilities() -> list[tuple[int, int]]:
+def capabilities() -> list[Capability]:
     """Those that are promised with the installed toolkit: CUDA 13 knows 7.0 no more."""
-    if why_not():
-        return CAPABILITIES
-    from numba.cuda.cudadrv import nvrtc
-
-    known = {tuple(cc) for cc in nvrtc.get_supported_ccs()}
-    return CUDA12 if (7, 0) in known else CAPABILITIES
+    return CUDA12 if not why_not() and knows((7, 0)) else CAPABILITIES
 
 
-ALIKE = ("gram", "visit_chunks", "visit_rows")  # in which the front end is watched
-
-
-def cases(name: str) -> list[tuple[int, tuple[int, int]]]:
+def cases(name: str) -> list[tuple[int, Capability]]:
     """Widths and capabilities: each capability with the widest rows, and two of them with all.
 
     With CUDA 12, which is there for 7.0, the narrowest rows stand for all that are not the widest.
@@ -112,6 +76,20 @@ def test_kernels_are_registered() -> None:
     assert [lanes_of(width) for width in (8, 16, 40, 64, 128, 256)] == [2, 4, 16, 16, 32, 32]
     halves = [lanes_of(width, chunks.HALVES) for width in (8, 40, 64, 128, 256)]
     assert halves == [2, 8, 8, 16, 32]
+
+
+def test_the_largest_blocks_have_registers_for_all_threads() -> None:
+    """Else a launch fails, and only on a device."""
+    settings = registry()
+    most = [
+        *(als.gram_shape(width, shuffle=True)[1] for width in range(8, 257, 8)),
+        als.solver_threads(rows.WIDEST, shuffle=True),
+        strips.strip_threads(settings["strip_sgd"].param.warps.bounds[1], shuffle=True),
+        settings["gpusgd"].param.threads_a_block.bounds[1],
+        max(ccd.THREADS), triad.THREADS, target.BLOCK,
+    ]  # fmt: skip
+    assert max(most) == 512
+    assert max(most) * REGISTERS <= 65_536
 
 
 def test_grids_hold_every_row() -> None:
@@ -147,7 +125,7 @@ def test_a_block_stages_every_number_of_its_rows_once(width: int, shuffle: bool)
 def test_compiles_in_both_forms(name: str) -> None:
     """The shared form is the simulator's; that it compiles at all, once, is enough."""
     widest = max(KERNELS[name].widths)
-    texts = {(*case, True): compiled(name, *case, True) for case in cases(name)}
+    texts = {(*case, True): compiled(name, *case) for case in cases(name)}
     if capabilities() != CUDA12:
         texts[widest, FRONT, False] = compiled(name, widest, FRONT, False)
     for told, text in texts.items():
@@ -165,22 +143,36 @@ def test_compiles_in_both_forms(name: str) -> None:
 def test_the_front_end_makes_the_same_for_each_capability(name: str) -> None:
     width = min(KERNELS[name].widths)
     for capability in (capabilities()[0], capabilities()[-1]):
-        wanted = ptx(name, width, capability)
-        found = compiled(name, width, capability, True)
+        wanted = ptx(name, width, (*capability, feature(capability)))
+        found = compiled(name, width, capability)
         same = without_names(found) == without_names(wanted)  # a diff of both would take minutes
         assert same, capability
 
 
-def without_names(text: str) -> str:
-    """PTX without names that count what was compiled before: functions, and shared arrays."""
-    return re.sub(r"_Z\w+|smem_\d+", "", text)
+@pytest.mark.slow
+@pytest.mark.usefixtures("compiler")
+def test_a_launch_takes_the_code_that_is_looked_at_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numba's own way to a device of capability 9.0 leads to the same machine code."""
+    from numba.cuda import dispatcher as numba_dispatcher
+    from numba.cuda.cudadrv import devices
+
+    device = SimpleNamespace(compute_capability=FRONT)
+    monkeypatch.setattr(numba_dispatcher, "get_current_device", lambda: device)
+    monkeypatch.setattr(devices, "get_context", lambda: SimpleNamespace(device=device))
+    made, signature = dispatcher("triad", 4, True), KERNELS["triad"].signature()
+    kernel = numba_dispatcher._Kernel(made.py_func, signature.args, **made.targetoptions)
+    (taken,) = kernel.library.get_asm_strs()
+    text = compiled("triad", 4, FRONT)
+    assert f".target sm_90{feature(FRONT)}" in taken
+    assert without_names(taken) == without_names(text)
+    assert len(kernel.library.get_cubin().code) == len(assembled(taken, FRONT))
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("compiler")
 @pytest.mark.parametrize("width", [8, 40, 64, 256])
 def test_rows_are_read_and_written_sixteen_bytes_at_a_time(width: int) -> None:
-    text = compiled("visit_rows", width, (9, 0), True)
+    text = compiled("visit_rows", width, (9, 0))
     assert text.count("ld.global.v4") >= 3  # own row, first and next row of the other side
     assert text.count("st.global.v4") >= 1
     assert "shfl.sync.bfly" in text
@@ -191,26 +183,9 @@ def test_rows_are_read_and_written_sixteen_bytes_at_a_time(width: int) -> None:
 @pytest.mark.usefixtures("compiler")
 @pytest.mark.parametrize("name", NAMES)
 def test_assembles_within_its_registers(name: str) -> None:
-    module = pytest.importorskip("cuda.core", reason="cuda-core is not installed")
     for width, capability in cases(name):
-        if capabilities() == CUDA12 and capability not in APART:
-            continue
-        code = module.ObjectCode.from_ptx(compiled(name, width, capability, True).encode())
-        options = module.LinkerOptions(arch=f"sm_{capability[0]}{capability[1]}")
-        cubin = module.Linker(code, options=options).link("cubin")
-        used = registers(bytes(cubin.code))
-        assert used <= 128, f"{name} at width {width}, {capability}, takes {used} registers"
-
-
-def registers(cubin: bytes) -> int:
-    """Most registers that an attribute EIATTR_REGCOUNT of a cubin tells.
-
-    ``04 2f 08 00`` begins each; the symbol's number and the count follow, 4 bytes each. Code may
-    hold these bytes, too, but a thread has no more than 255 registers.
-    """
-    found = re.finditer(re.escape(b"\x04\x2f\x08\x00"), cubin)
-    counts = [int.from_bytes(cubin[at.start() + 8 : at.start() + 12], "little") for at in found]
-    return max(count for count in counts if count <= 255)
+        used = registers(assembled(compiled(name, width, capability), capability))
+        assert used <= REGISTERS, f"{name} at width {width}, {capability}, takes {used} registers"
 
 
 @pytest.mark.slow
@@ -218,7 +193,7 @@ def registers(cubin: bytes) -> int:
 @pytest.mark.parametrize("name", ["visit_chunks", "visit_wavefront"])
 def test_halves_are_read_and_written_eight_at_a_time(name: str) -> None:
     """Both rows of 128, eight halves a lane, are one load and one store of 16 bytes each."""
-    text = compiled(name, 128, (9, 0), True)
+    text = compiled(name, 128, (9, 0))
     assert text.count("ld.global.v4") == text.count("st.global.v4") == 2
     assert not re.findall(r"(?:ld|st)\.global\S*[bu]16", text), "a load of eight halves was cut"
     assert "cvt.f32.f16" in text
@@ -229,7 +204,7 @@ def test_halves_are_read_and_written_eight_at_a_time(name: str) -> None:
 @pytest.mark.usefixtures("compiler")
 def test_a_lock_is_taken_before_and_given_back_after_the_rows_are_touched() -> None:
     """Fences keep loads behind the taking and stores before the giving back."""
-    text = compiled("visit_wavefront", 128, (9, 0), True)
+    text = compiled("visit_wavefront", 128, (9, 0))
     order = [text.index(word) for word in ("atom.global.cas", "membar.gl", "ld.global.v4")]
     assert order == sorted(order)
     order = [text.rindex(word) for word in ("st.global.v4", "membar.gl", "atom.global.exch")]
@@ -250,8 +225,13 @@ def test_a_kernel_that_cannot_compile_is_told(monkeypatch: pytest.MonkeyPatch) -
         def __call__(self, *args: object) -> None:
             raise TypingError("no such type")
 
+        def compile(self, types: object) -> None:
+            raise TypingError("no such type")
+
     monkeypatch.setattr(target, "dispatcher", lambda *args: Broken())
     monkeypatch.setattr(cuda, "select_device", lambda index: None)
-    driver = CudaDriver(Found(0, "GPU", (5, 0), 1 << 30))
-    with pytest.raises(DeviceError, match=r"visit_rows cannot be compiled for GPU.*5\.0.*cuda12"):
+    driver, words = CudaDriver(Found(0, "GPU", (5, 0), 1 << 30)), r"for GPU.*5\.0.*cuda12"
+    with pytest.raises(DeviceError, match=f"visit_rows cannot be compiled {words}"):
         driver.launch("visit_rows", 8, 1, 32, None, ())
+    with pytest.raises(DeviceError, match=f"visit_rows cannot be compiled {words}"):
+        driver.prepare("visit_rows", 8)

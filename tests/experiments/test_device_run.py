@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
+import gc
+import math
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
-from mfviz.backends import cuda
+from mfviz.backends import cuda, cupti
 from mfviz.backends.device import chosen
 from mfviz.data.problem import Problem
 from mfviz.errors import UnsupportedError
-from mfviz.experiments import warmup
+from mfviz.experiments import bandwidth, context, warmup
 from mfviz.experiments.device_events import DEVICE_TIME
 from mfviz.experiments.run import Run
 from mfviz.kernels.cuda import target
 from mfviz.solvers.base import Solver, registry
+from mfviz.telemetry import limits
+from mfviz.telemetry.agreement import agreement
 from mfviz.telemetry.check import check_run
 from mfviz.telemetry.events import Measured, MemorySampled, RunStarted, Span
+from tests.fakes_cupti import FakeCupti
 from tests.fakes_device import FakeDriver
+from tests.solvers.replay import problem_of
 from tests.solvers.test_asgd import random_problem
 
 FORMS: dict[str, dict[str, Any]] = {  # of solvers that have several
     "wavefront": {"key": "cumf_sgd", "scheduler": "wavefront"},
+    "open parts": {"key": "cumf_sgd", "rank": 256, "epochs": 1},
     "parts": {"key": "cumf_sgd", "user_parts": 3, "item_parts": 2},
 }
 KEYS = (
     "msgd", "fampsgd", "ds_sgd_c", "ds_sgd_d", "gpusgd", "cumf_als", "cumf_ccd", "cumf_sgd", "als",
-    "strip_sgd", *FORMS,
+    "strip_sgd", "wavefront", "parts",
 )  # fmt: skip
 NAMES = ("fake GPU", "second GPU")
 Make = Callable[..., Run]
@@ -47,7 +55,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Make:
 
     def make(
         key: str, problem: Problem | None = None, device: int = 0, timed: bool = True,
-        **traits: Any,
+        profile: bool = False, **traits: Any,
     ) -> Run:  # fmt: skip
         driver = FakeDriver(**traits)
         opened: list[int] = []
@@ -58,8 +66,9 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Make:
 
         monkeypatch.setattr(cuda, "open_driver", open_driver)
         made = Run(
-            problem or random_problem(), solver(key), backend="cuda", device=device, timed=timed
-        )
+            problem or random_problem(), solver(key), backend="cuda", device=device, timed=timed,
+            profile=profile,
+        )  # fmt: skip
         made.execute()
         assert opened == [device]
         assert chosen() == 0
@@ -149,3 +158,70 @@ def test_without_timing_a_device_does_the_same_and_tells_nothing(run: Make) -> N
     np.testing.assert_array_equal(silent.factors.P, timed.factors.P)
     spent = [[m.value for m in r.result().tables.measured] for r in (silent, timed)]
     assert spent[0] == spent[1]
+
+
+def test_a_profiled_run_tells_of_each_lane(run: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = FakeCupti()
+    monkeypatch.setattr(cupti, "why_not", lambda: None)
+    monkeypatch.setattr(context, "Recorder", lambda: cupti.Recorder(module))
+    made = run("ds_sgd_c", profile=True)
+    assert (made.status, made.reason) == ("done", "")
+    found = agreement(made.result().tables.measured)
+    assert set(found) == set(made.solver.lanes("cuda"))
+    assert module.enabled == set()
+
+
+def test_a_run_is_fitted_to_its_device_and_tells_it(
+    run: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem, whole = problem_of(6_000, 4_000, 20_000), solver("open parts")
+    room = whole.needs(problem.n_users, problem.n_items, problem.train.nnz) - 1
+    monkeypatch.setattr(cuda, "free_bytes", lambda index=0: room)
+    made = run("open parts", problem)
+    assert (made.status, made.reason) == ("done", "")
+    history = made.result().tables
+    assert history.params["user_parts"] == history.params["item_parts"] > 1
+    assert any("all at once would need" in notice.message for notice in history.notices)
+    assert "compute" in history.lanes
+    assert check_run(made.log.read()[0]) == []
+
+
+def test_what_the_memory_gives_is_told_where_there_is_room_to_measure_it(
+    run: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert math.isnan(limits.bandwidth(run("msgd").result().tables.measured))
+    monkeypatch.setattr(cuda, "free_bytes", lambda index=0: 1 << 40)
+    monkeypatch.setattr(bandwidth, "memory_limit", lambda backend: 4.1e12)
+    told = run("msgd").result().tables.measured
+    assert limits.bandwidth(told) == pytest.approx(4.1e12)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_run_that_is_over_holds_no_array_even_before_garbage_is_collected(
+    key: str, run: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a device frees it whenever the interpreter pleases, in whatever thread that is."""
+    made_there: list[weakref.ref[np.ndarray]] = []
+    empty = FakeDriver.empty
+
+    def watched(self: FakeDriver, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        made_there.append(weakref.ref(made := empty(self, shape, dtype)))
+        return made
+
+    close = FakeDriver.close
+    left: list[tuple[int, ...]] = []
+
+    def look(self: FakeDriver) -> None:
+        close(self)
+        left.extend(array.shape for ref in made_there if (array := ref()) is not None)
+
+    monkeypatch.setattr(FakeDriver, "empty", watched)
+    monkeypatch.setattr(FakeDriver, "close", look)
+    gc.collect()
+    gc.disable()
+    try:
+        assert run(key).status == "done"
+    finally:
+        gc.enable()
+    assert made_there
+    assert not left

@@ -102,7 +102,7 @@ def test_a_full_device_says_so_before_and_during_a_run(monkeypatch: pytest.Monke
         assert trained(random_problem(), rank=5).status == "done"  # there is room for that
     finally:
         del ballast
-        target.cuda.current_context().deallocations.clear()
+        target.cuda.current_context().memory_manager.deallocations.clear()
     assert trained(problem, **wide).status == "done"
 
 

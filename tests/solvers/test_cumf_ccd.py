@@ -56,7 +56,8 @@ def test_equals_the_naive_twin_and_no_mutant(mutant: str) -> None:
 def test_a_device_is_asked_for_the_same(form: dict[str, Any], chunk: int | None) -> None:
     problem, solver = random_problem(), CuMFCCD(**{**BRISK, **form})
     wanted = train(solver, problem).final
-    _, factors, spans, held, checkpoints = on_device(solver, problem, chunk)
+    driver, factors, spans, held, checkpoints = on_device(solver, problem, chunk)
+    assert driver.ready == driver.launched, "what is compiled during the set-up, and what is run"
     assert model_distance(factors, model_of(wanted)) < 1e-5
     assert sum(s["ratings"] for s in spans) == checkpoints[-1].updates == 6 * problem.train.nnz
     assert memory_of(solver, problem) == memory_held(held)

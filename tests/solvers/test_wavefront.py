@@ -16,9 +16,11 @@ from mfviz.kernels.chunks import visit_halves
 from mfviz.kernels.order import TRIPLE
 from mfviz.kernels.wavefront import APART, Wave, wavefront_until
 from mfviz.solvers.cumf_sgd import CuMFSGD
+from mfviz.solvers.wavefront import summed_up
 from mfviz.telemetry.check import check_run
 from mfviz.telemetry.clock import SpanBuffer
 from mfviz.telemetry.events import BlockTaken, Event, Measured, Span
+from mfviz.telemetry.promises import MET
 from tests import naive
 from tests.naive_gpu import halves
 from tests.solvers.recorded import Record, train
@@ -237,6 +239,33 @@ def test_many_blocks_are_not_told_one_by_one(monkeypatch: pytest.MonkeyPatch) ->
     said = " ".join(fields.get("message", "") for _, fields in record.events)
     assert "8 blocks an epoch" in said
     assert "reconstruction" in said
+    told = [fields for kind, fields in record.events if kind is Measured]
+    for epoch in (1, 2, 3):
+        found = {each["name"]: each["value"] for each in told if each["epoch"] == epoch}
+        assert found["blocks"] == 8
+        assert 1 <= found["blocks held at once"] <= 2
+        assert found[MET] == 0
+        assert found["ratings of the largest block"] < problem_of().train.nnz
+
+
+def test_blocks_are_summed_up_as_they_were_taken() -> None:
+    order, counts = np.array([[0, 1], [1, 0]]), np.array([[5, 1], [2, 9]])
+    # worker 0 has column 0 from 0 to 2 and then 1; worker 1 has 1 from 1 to 3 and then 0
+    log = np.array([[[0, 2, 0], [4, 6, 1]], [[1, 3, 0], [5, 7, 0]]])
+    assert summed_up(log, order, counts) == {
+        "blocks": 4.0, "ratings of the largest block": 9.0, "blocks held at once": 1.5, MET: 0.0,
+    }  # fmt: skip
+    log[0, 1] = [2, 6, 0]  # column 1, while worker 1 holds it
+    assert summed_up(log, order, counts)[MET] == 1.0
+
+
+def test_a_summed_up_promise_that_is_broken_is_seen() -> None:
+    run = Run(problem_of(), made(epochs=1))
+    run.execute()
+    events = run.log.read()[0]
+    told = next(e for e in events if isinstance(e, Measured))
+    events.insert(events.index(told), replace(told, name=MET, value=2.0))
+    assert f"epoch 1: 2 {MET}" in " ".join(check_run(events))
 
 
 def test_memory_is_what_the_model_says() -> None:

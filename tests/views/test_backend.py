@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from mfviz.backends import cuda
+from mfviz.backends.device import chosen
+from mfviz.errors import ParameterError
 from mfviz.views import launch as launching
+from mfviz.views import places
 from mfviz.views.controls import Drawer
 from tests.views.stage import Stage, make_desk
 
@@ -14,6 +18,23 @@ def with_cuda(monkeypatch):
     """A device with room for everything."""
     monkeypatch.setattr("mfviz.backends.cuda.why_not", lambda: None)
     monkeypatch.setattr("mfviz.backends.cuda.free_bytes", lambda index=0: 10**9)
+    devices(monkeypatch, "GPU")
+    yield
+    places._devices.cache_clear()
+
+
+@pytest.fixture
+def with_two(with_cuda, monkeypatch):
+    """Two devices, of which the first has no room."""
+    devices(monkeypatch, "small GPU", "large GPU")
+    sizes = {0: 1000, 1: 10**9}
+    monkeypatch.setattr("mfviz.backends.cuda.free_bytes", lambda: sizes[chosen()])
+
+
+def devices(monkeypatch, *names):
+    found = [cuda.Found(at, name, (9, 0), 10**9) for at, name in enumerate(names)]
+    monkeypatch.setattr("mfviz.backends.cuda.devices", lambda: found)
+    places._devices.cache_clear()
 
 
 @pytest.fixture
@@ -54,7 +75,8 @@ def test_a_choice_reaches_desk_address_and_check():
     desk = stage.desk
     assert desk.settings.backend("A") == "cuda"
     assert desk.query()["backend"] == "cuda"
-    assert [backend for _, (_, backend) in desk.solvers()] == ["cuda"]
+    assert [place for _, (_, *place) in desk.solvers()] == [["cuda", 0]]
+    assert "A" not in drawer.devices, "there is no choice"
     assert "on the device" in desk.preflight().sentence
     desk.choose_solver("A", "ccd")
     drawer.refresh()
@@ -72,12 +94,52 @@ def test_what_does_not_fit_on_the_device_is_refused_before_the_run(monkeypatch):
     assert "on the device" in check.sentence
 
 
-def test_runs_of_one_backend_are_one_job(monkeypatch):
+@pytest.mark.usefixtures("with_two")
+def test_a_device_is_chosen_where_there_are_several():
+    drawer, stage = drawer_of(solver="msgd", compare="ds_sgd_c")
+    assert "A" not in drawer.devices, "the CPU has none"
+    drawer.backends["A"].value = "CUDA"
+    stage.host.advance(0.5)
+    drawer.refresh()
+    which = drawer.devices["A"]
+    assert which.visible
+    assert which.options == ["0 · small GPU", "1 · large GPU"]
+    assert which.value == "0 · small GPU"
+    assert not stage.desk.preflight().ready
+    which.value = "1 · large GPU"
+    stage.host.advance(0.5)
+    assert stage.desk.preflight().ready, "there it fits"
+    assert [place for _, (_, *place) in stage.desk.solvers()] == [["cuda", 1], ["cpu", 0]]
+    address = stage.desk.query()
+    assert (address["backend"], address["device"]) == ("cuda", "1")
+    assert "b.device" not in address
+    drawer.backends["A"].value = "CPU"
+    stage.host.advance(0.5)
+    drawer.refresh()
+    assert not which.visible
+    assert "device" not in stage.desk.query()
+
+
+@pytest.mark.usefixtures("with_two")
+def test_a_device_of_the_address_is_taken_or_refused_with_what_there_is():
+    desk = make_desk("solver=msgd&backend=cuda&compare=ds_sgd_d&b.backend=cuda&b.device=1")
+    settings = desk.settings
+    assert (settings.where.device("A"), settings.where.device("B")) == (0, 1)
+    assert settings.query()["b.device"] == "1"
+    (notice,) = settings.read({"solver": "msgd", "backend": "cuda", "device": "7"})
+    assert notice == "device is 7; there is 0 (small GPU), 1 (large GPU). 0 is used."
+    (notice,) = settings.read({"solver": "msgd", "backend": "cpu", "device": "1"})
+    assert notice == "device is 1; cpu has no choice of them. 0 is used."
+    with pytest.raises(ParameterError, match="device is -1"):
+        settings.where.choose_device("A", -1)
+
+
+def test_runs_of_one_device_are_one_job(monkeypatch):
     jobs: list[list[str]] = []
 
     class FakeRun:
-        def __init__(self, problem, solver, *, backend, **more):
-            self.backend, self.solver = backend, solver
+        def __init__(self, problem, solver, *, backend, device, **more):
+            self.backend, self.device, self.solver = backend, device, solver
 
     class FakePool:
         def submit(self, runs):
@@ -86,7 +148,9 @@ def test_runs_of_one_backend_are_one_job(monkeypatch):
     monkeypatch.setattr("mfviz.experiments.run.Run", FakeRun)
     monkeypatch.setattr("mfviz.experiments.pool.pool", FakePool)
     monkeypatch.setattr("mfviz.experiments.store.new_folder", lambda name: None)
-    runs = launching.launch(None, [("a", "cpu"), ("b", "cpu")], 5.0)
+    runs = launching.launch(None, [("a", "cpu", 0), ("b", "cpu", 0)], 5.0)
     assert [run.solver for run in runs] == ["a", "b"]
-    launching.launch(None, [("a", "cuda"), ("b", "cpu")], 5.0)
-    assert jobs == [["a", "b"], ["a"], ["b"]]
+    launching.launch(None, [("a", "cuda", 0), ("b", "cpu", 0)], 5.0)
+    launching.launch(None, [("a", "cuda", 0), ("b", "cuda", 1)], 5.0)
+    assert jobs == [["a", "b"], ["a"], ["b"], ["a"], ["b"]]
+    assert [run.device for run in runs] == [0, 0]

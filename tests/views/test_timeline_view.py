@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from mfviz.plots.style import TOKENS
-from mfviz.telemetry.events import EpochEnded, RunStarted, Span
+from mfviz.telemetry.events import EpochEnded, Measured, RunStarted, Span
 from mfviz.telemetry.history import History
+from mfviz.telemetry.limits import BANDWIDTH
 from mfviz.views.headless import HeadlessHost
 from mfviz.views.live_epoch import EpochFigure
 from mfviz.views.page import View
@@ -259,3 +260,19 @@ def test_the_share_of_the_machines_memory_is_told_once_it_was_measured(monkeypat
     assert "of the 20 GB/s that memory gives" in page.keys.pane.object
     assert "% of the 20.0 GB/s that a triad of all threads reached" in page.formulas.object
     assert not page.measure.visible
+
+
+def test_a_recorded_run_tells_what_its_device_gave():
+    history = known()
+    history.backend, history.device = "cuda", "GPU of another"
+    view, _ = opened()
+    page = view.pages.made["timeline"]
+    page.figure.show([("A", history)])
+    page.refresh()
+    assert page.limits == {}
+    history.feed(
+        [Measured(run="r", seq=0, t_ns=0, epoch=0, name=BANDWIDTH, value=2.0, unit="GB/s")]
+    )
+    page.refresh()
+    assert page.limits == {"GPU of another": 2e9}
+    assert "of the 2 GB/s that memory gives" in page.keys.pane.object

@@ -92,18 +92,23 @@ def dispatcher(name: str, width: int, shuffle: bool) -> Any:
     shuffle : bool
         The form; see the module.
     """
-    return cuda.jit(KERNELS[name].make(width, shuffle))
+    made = KERNELS[name].make(width, shuffle)
+    if SIMULATED or not installed:
+        return cuda.jit(made)
+    # Else numba-cuda would optimise once more while it links, to code that nobody has looked at,
+    # and compile each kernel twice for that. The option is lost without a function beside it.
+    return cuda.jit(made, lto=False)
 
 
-def ptx(name: str, width: int, capability: tuple[int, int], *, shuffle: bool = True) -> str:
+def ptx(name: str, width: int, capability: tuple[Any, ...], *, shuffle: bool = True) -> str:
     """Compile a kernel for a compute capability; no driver is needed.
 
     Parameters
     ----------
     name : str
     width : int
-    capability : (int, int)
-        As (9, 0).
+    capability : tuple
+        As (9, 0), or (9, 0, "a") for what only devices of that very capability have.
     shuffle : bool
 
     Returns
