@@ -162,7 +162,7 @@ def approach_row(row, Y, index, r, first, n, ridge, steps, tolerance, vectors, p
 def _store_system(Y, index, r, first, n, system):
     """Sum a row's system, divide it by the number of ratings and round A as it is stored."""
     A, b, packed, f = system.A, system.b, system.packed, Y.shape[1]
-    sum_system(Y, index, r, first, n, A.reshape(f * f), b, packed.reshape(packed.size))
+    sum_system(Y, index, r, first, n, A.reshape(f * f), b, packed)
     for k in range(f):
         b[k] /= n
         for j in range(k, f):

@@ -213,7 +213,7 @@ class _Workspace:
                 parts = self.parts[worker]
                 approach_rows(*system, weighted, steps, tolerance, vectors, parts, *lane)
             else:
-                A, packed = self.systems[worker], self.packed[worker]
+                A, packed = self.systems[worker], self.packed[worker : worker + 1]
                 solve_rows(*system, weighted, A, vectors, packed, *lane)
 
         context.crew.run(task)
