@@ -30,7 +30,8 @@ from __future__ import annotations
 import numba
 
 from mfviz.kernels import simd
-from mfviz.kernels.simd import atomic_add, clock_ns
+from mfviz.kernels.rows import take_share
+from mfviz.kernels.simd import clock_ns
 from mfviz.kernels.spans import KERNEL, NO_REASON, write_span
 from mfviz.kernels.tiles import (
     COLS_F32,
@@ -221,7 +222,7 @@ def _solve_row(X, u, Y, indptr, index, r, lam, weighted, A, b, floors, packed):
 
 @numba.njit(nogil=True, cache=True)
 def solve_rows(
-    X, Y, indptr, index, r, stop, grab, counter, lam, weighted,
+    X, Y, indptr, index, r, stop, share, counter, lam, weighted,
     A, vectors, packed, ends, span_rows, span_fill, worker, tag,
 ):  # fmt: skip
     """Overwrite rows of X with their exact solutions for fixed Y, sharing them with other workers.
@@ -236,10 +237,8 @@ def solve_rows(
         Ratings by row of X, as of :func:`group_by_row`.
     stop : int
         First row that is not to be solved.
-    grab : int
-        Rows that a worker takes at a time from ``counter``.
-    counter : (1,) int64
-        Next row that nobody has taken; shared.
+    share, counter
+        As in :func:`mfviz.kernels.rows.take_share`.
     lam : float
     weighted : bool
         ``ridge = lam n_u`` (ALS-WR), else ``lam``.
@@ -248,7 +247,7 @@ def solve_rows(
     ends : (workers, 8) int64
         Column 0 receives when this worker came to its end.
     span_rows, span_fill, worker, tag
-        One span a grab is written, as of :func:`mfviz.kernels.spans.write_span`; its block is the
+        One span a share is written, as of :func:`mfviz.kernels.spans.write_span`; its block is the
         first row and the last row + 1.
 
     Notes
@@ -267,10 +266,9 @@ def solve_rows(
     b, floors = vectors[0], vectors[1]
     start = clock_ns()
     while True:
-        first = atomic_add(counter, 0, grab)
-        if first >= stop:
+        first, last = take_share(counter, indptr, stop, share, X.shape[1] // 3)
+        if first < 0:
             break
-        last = min(first + grab, stop)
         for u in range(first, last):
             _solve_row(X, u, Y, indptr, index, r, lam, weighted, A, b, floors, packed)
         end = clock_ns()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -15,6 +17,7 @@ from mfviz.kernels.als import (
     solve_rows,
     sum_system,
 )
+from mfviz.kernels.rows import take_share
 from mfviz.telemetry.clock import SpanBuffer
 
 
@@ -48,6 +51,20 @@ def test_grouping_is_a_stable_sort(seed: int) -> None:
     np.testing.assert_array_equal(indptr, wanted.indptr)
     np.testing.assert_array_equal(index, wanted.index)
     np.testing.assert_array_equal(value, wanted.r)
+
+
+@pytest.mark.parametrize("weight", [0, 7])
+def test_shares_have_all_rows_once_and_get_short(weight: int) -> None:
+    rng = np.random.default_rng(weight)
+    indptr = np.append(0, np.cumsum(np.sort(rng.zipf(1.3, 300) % 900)[::-1]))  # longest first
+    counter, shares = np.array([4]), []
+    while (share := take_share(counter, indptr, 290, 8, weight))[0] >= 0:
+        shares.append(share)
+    assert shares[0][0] == 4
+    assert shares[-1] == (289, 290)
+    assert all(a[1] == b[0] and a[0] < a[1] for a, b in pairwise([*shares, (290, 291)]))
+    work = [indptr[b] - indptr[a] + (b - a) * weight for a, b in shares]
+    assert work[0] <= sum(work) / 8 + max(np.diff(indptr)) + weight  # one row too many at most
 
 
 @pytest.mark.parametrize("w", [16, 48, 128])
