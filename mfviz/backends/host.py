@@ -84,7 +84,8 @@ class Crew:
     Parameters
     ----------
     workers : int
-        Number of threads; worker ``w`` is always the same thread.
+        Number of workers. Worker ``w`` is always the same thread, except that ``run`` has the
+        caller do the part of worker 0: a thread is woken up later by some 50 microseconds.
     name : str
         Prefix of the threads' names.
 
@@ -119,12 +120,7 @@ class Crew:
 
     def start(self, task: Callable[[int], None]) -> None:
         """Have every worker ``w`` call ``task(w)``; returns at once."""
-        with self._lock:
-            if self._busy:
-                raise RuntimeError("the crew is still at its last task; wait for it first")
-            self._busy, self._error = self.workers, None
-        for tasks in self._tasks:
-            tasks.put(task)
+        self._begin(task, 0)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until all workers are done; False if ``timeout`` seconds passed before."""
@@ -137,8 +133,9 @@ class Crew:
         return True
 
     def run(self, task: Callable[[int], None]) -> None:
-        """Start a task and wait for it."""
-        self.start(task)
+        """Have every worker do a task, the caller being worker 0, and wait for the others."""
+        self._begin(task, 1)
+        self._do(task, 0)
         self.wait()
 
     def close(self) -> None:
@@ -156,15 +153,28 @@ class Crew:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
+    def _begin(self, task: Callable[[int], None], first: int) -> None:
+        """Count all workers as busy and give the task to the threads from ``first`` on."""
+        with self._lock:
+            if self._busy:
+                raise RuntimeError("the crew is still at its last task; wait for it first")
+            self._busy, self._error = self.workers, None
+        for tasks in self._tasks[first:]:
+            tasks.put(task)
+
     def _work(self, worker: int) -> None:
         while (task := self._tasks[worker].get()) is not None:
-            error: BaseException | None = None
-            try:
-                task(worker)
-            except BaseException as caught:
-                error = caught
-            with self._lock:
-                self._error = self._error or error
-                self._busy -= 1
-                if self._busy == 0:
-                    self._lock.notify_all()
+            self._do(task, worker)
+
+    def _do(self, task: Callable[[int], None], worker: int) -> None:
+        """Do a worker's part; what it raises is kept for :meth:`wait`."""
+        error: BaseException | None = None
+        try:
+            task(worker)
+        except BaseException as caught:
+            error = caught
+        with self._lock:
+            self._error = self._error or error
+            self._busy -= 1
+            if self._busy == 0:
+                self._lock.notify_all()

@@ -200,7 +200,7 @@ def _speed(case: Case, run: Run, triad: float) -> Row:
     visits = history.updates / history.epochs[-1].epoch
     shape = (case.problem.n_users, case.problem.n_items, case.problem.train.nnz, run.solver.rank)
     family = family_of(case.key, case.backend, run.solver.settings())
-    cost = epoch_cost(family, *shape) if family else None
+    cost = epoch_cost(family, *shape, workers=run.solver.workers) if family else None
     rate = cost.bytes / middle / 1e9 if cost else float("nan")
     return {
         "setup_s": history.setup_s,

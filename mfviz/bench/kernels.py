@@ -148,7 +148,7 @@ def _row(
         "mega_updates_per_s": middle["updates"] / epoch_s / 1e6,
     }
     family = family_of(key)
-    cost = epoch_cost(family, *shape) if family else None
+    cost = epoch_cost(family, *shape, workers=workers) if family else None
     rate = cost.bytes / epoch_s / 1e9 if cost else float("nan")
     gathers = cost.gathers / epoch_s if cost and cost.gathers else float("nan")
     return {

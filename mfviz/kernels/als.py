@@ -28,11 +28,22 @@ it was; the objective cannot rise, its minima are the same, and other systems ar
 from __future__ import annotations
 
 import numba
-import numpy as np
 
-from mfviz.kernels.simd import atomic_add, clock_ns
+from mfviz.kernels import simd
+from mfviz.kernels.rows import take_share
+from mfviz.kernels.simd import clock_ns
 from mfviz.kernels.spans import KERNEL, NO_REASON, write_span
-from mfviz.kernels.tiles import COLS_F32, TILE, add_outer, factor_tile, finish_tile
+from mfviz.kernels.tiles import (
+    COLS_F32,
+    TILE,
+    add_corner,
+    add_outer,
+    add_weighted,
+    factor_tile,
+    finish_tile,
+    transpose,
+)
+from mfviz.kernels.triangles import substitute_down, substitute_up
 from mfviz.kernels.uncounted import uncounted
 
 __all__ = ["BLOCK", "PIVOT", "group_by_row", "solve_rows", "sum_system"]
@@ -79,11 +90,15 @@ def group_by_row(row, col, r, indptr, index, value):
 
 
 @numba.njit(nogil=True, cache=True)
-def _add_gram(A, w, packed, count):
-    """Add to the upper triangle of A the sum of outer products of ``count`` packed rows."""
+def _add_gram(A, w, packed, count, fresh):
+    """Add to the upper triangle of A, or write there, the outer products of packed rows."""
     for a in range(0, w, TILE):
-        for b in range(a - a % COLS_F32, w, COLS_F32):
-            add_outer(A, a * w + b, w, packed, a, b, w, count)
+        first = a
+        if a % COLS_F32 != 0:
+            add_corner(A, a * w + a, w, packed, a, a, w, count, fresh)
+            first = a + TILE
+        for b in range(first, w, COLS_F32):
+            add_outer(A, a * w + b, w, packed, a, b, w, count, fresh)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -100,27 +115,13 @@ def _factor(A, w, floors):
             finish_tile(A, w, top, right)
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
-def _dot(a, b):
-    """Return the dot product of two float64 vectors (the one sum the compiler may reorder)."""
-    s = 0.0
-    for j in range(len(a)):
-        s += a[j] * b[j]
-    return s
-
-
 @numba.njit(nogil=True, cache=True)
 def _substitute(A, w, b):
     """Overwrite b with the solution of U^T U x = b."""
-    for k in range(w):
-        y = b[k] * A[k * w + k]
-        b[k] = y
-        row = A[k * w + k + 1 : k * w + w]
-        rest = b[k + 1 : w]
-        for j in range(w - k - 1):
-            rest[j] -= y * row[j]
-    for k in range(w - 1, -1, -1):
-        b[k] = (b[k] - _dot(A[k * w + k + 1 : k * w + w], b[k + 1 : w])) * A[k * w + k]
+    for top in range(0, w, TILE):
+        substitute_down(A, w, top, b)
+    for top in range(w - TILE, -1, -TILE):
+        substitute_up(A, w, top, b)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -137,22 +138,21 @@ def sum_system(Y, index, r, first, n, A, b, packed):
     A : (f f,) float64, written
         Its lower triangle is neither needed nor kept.
     b : (f,) float64, written
-    packed : (BLOCK f,) float32
+    packed : (1, BLOCK f) float32
         Workspace.
     """
     f = Y.shape[1]
-    _clear(A, f * f)
-    _clear(b, f)
     for start in range(first, first + n, BLOCK):
-        count = min(BLOCK, first + n - start)
+        count, fresh = min(BLOCK, first + n - start), start == first
         for t in range(count):
-            row = packed[t * f : t * f + f]
-            y = Y[index[start + t]]
-            value = np.float64(r[start + t])
-            for j in range(f):
-                row[j] = y[j]
-                b[j] += value * y[j]
-        _add_gram(A, f, packed, count)
+            item, at = index[start + t], t * f
+            ahead = index[min(start + t + BLOCK, len(index) - 1)]
+            for k in range(0, f, simd.LANES):
+                simd.store(packed, 0, at + k, simd.load(Y, item, k))
+                simd.prefetch_to_read(Y, ahead, k)
+        for k in range(0, f, COLS_F32):
+            add_weighted(b, k, packed, k, f, r, start, count, fresh)
+        _add_gram(A, f, packed, count, fresh)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -176,15 +176,13 @@ def _solve_dual(Y, index, r, first, n, w, ridge, A, b, floors, packed):
     the dual form contradict each other where those of the primal form are only undetermined.
     """
     f = Y.shape[1]
-    _clear(A, w * w)
-    _clear(packed, BLOCK * w)
     for start in range(0, f, BLOCK):
         count = min(BLOCK, f - start)
-        for t in range(n):
-            y = Y[index[first + t]]
-            for j in range(count):
-                packed[j * w + t] = y[start + j]
-        _add_gram(A, w, packed, count)
+        for j in range(0, count, COLS_F32):
+            for t in range(0, w, COLS_F32):
+                here = first + t
+                transpose(packed, j * w + t, w, Y, index, here, first + n, start + j)
+        _add_gram(A, w, packed, count, start == 0)
     for k in range(w):
         if ridge < DUAL_RIDGE * A[k * w + k]:
             return False
@@ -224,7 +222,7 @@ def _solve_row(X, u, Y, indptr, index, r, lam, weighted, A, b, floors, packed):
 
 @numba.njit(nogil=True, cache=True)
 def solve_rows(
-    X, Y, indptr, index, r, stop, grab, counter, lam, weighted,
+    X, Y, indptr, index, r, stop, share, counter, lam, weighted,
     A, vectors, packed, ends, span_rows, span_fill, worker, tag,
 ):  # fmt: skip
     """Overwrite rows of X with their exact solutions for fixed Y, sharing them with other workers.
@@ -239,19 +237,17 @@ def solve_rows(
         Ratings by row of X, as of :func:`group_by_row`.
     stop : int
         First row that is not to be solved.
-    grab : int
-        Rows that a worker takes at a time from ``counter``.
-    counter : (1,) int64
-        Next row that nobody has taken; shared.
+    share, counter
+        As in :func:`mfviz.kernels.rows.take_share`.
     lam : float
     weighted : bool
         ``ridge = lam n_u`` (ALS-WR), else ``lam``.
-    A, vectors, packed : (f f,) float64, (2, f) float64, (BLOCK f,) float32
+    A, vectors, packed : (f f,) float64, (2, f) float64, (1, BLOCK f) float32
         Workspace of this worker.
     ends : (workers, 8) int64
         Column 0 receives when this worker came to its end.
     span_rows, span_fill, worker, tag
-        One span a grab is written, as of :func:`mfviz.kernels.spans.write_span`; its block is the
+        One span a share is written, as of :func:`mfviz.kernels.spans.write_span`; its block is the
         first row and the last row + 1.
 
     Notes
@@ -270,10 +266,9 @@ def solve_rows(
     b, floors = vectors[0], vectors[1]
     start = clock_ns()
     while True:
-        first = atomic_add(counter, 0, grab)
-        if first >= stop:
+        first, last = take_share(counter, indptr, stop, share, X.shape[1] // 3)
+        if first < 0:
             break
-        last = min(first + grab, stop)
         for u in range(first, last):
             _solve_row(X, u, Y, indptr, index, r, lam, weighted, A, b, floors, packed)
         end = clock_ns()

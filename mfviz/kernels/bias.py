@@ -18,7 +18,7 @@ import numpy as np
 from mfviz.kernels import simd, spans
 from mfviz.kernels.gather import gather, load_run, store_run
 from mfviz.kernels.metrics import dot
-from mfviz.kernels.rows import take_rows
+from mfviz.kernels.rows import take_rows, take_share
 
 __all__ = ["Biases", "best_bias", "centre_rows", "step_rows"]
 
@@ -66,7 +66,7 @@ def best_bias(total, count, biases):
 
 @numba.njit(nogil=True, cache=True)
 def centre_rows(
-    X, Y, biases, indptr, index, r, target, stop, grab, counter, rows, fill, worker, tag
+    X, Y, biases, indptr, index, r, target, stop, share, counter, rows, fill, worker, tag
 ):
     """Set the biases of rows, shared with other workers, and leave what the factors explain.
 
@@ -79,7 +79,7 @@ def centre_rows(
         Ratings by row of X.
     target : (nnz,) float32, written
         ``r - mu - own - other`` of the rows' ratings.
-    stop, grab, counter
+    stop, share, counter
         As in :func:`mfviz.kernels.als.solve_rows`.
     rows, fill, worker, tag
         As in :func:`mfviz.kernels.spans.write_span`; one span, of no visits.
@@ -87,10 +87,10 @@ def centre_rows(
     begin = simd.clock_ns()
     own, other, mu = biases.own, biases.other, biases.mu
     while True:
-        first = simd.atomic_add(counter, 0, grab)
-        if first >= stop:
+        first, last = take_share(counter, indptr, stop, share, 0)
+        if first < 0:
             break
-        for x in range(first, min(first + grab, stop)):
+        for x in range(first, last):
             a, b = indptr[x], indptr[x + 1]
             total = 0.0
             for t in range(a, b):

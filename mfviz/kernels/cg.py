@@ -20,7 +20,8 @@ from numba.extending import overload
 from mfviz.kernels import doubles, simd
 from mfviz.kernels.als import sum_system
 from mfviz.kernels.halves import load_half, store_half
-from mfviz.kernels.simd import atomic_add, clock_ns
+from mfviz.kernels.rows import take_share
+from mfviz.kernels.simd import clock_ns
 from mfviz.kernels.spans import KERNEL, NO_REASON, write_span
 from mfviz.kernels.uncounted import uncounted
 
@@ -162,7 +163,7 @@ def approach_row(row, Y, index, r, first, n, ridge, steps, tolerance, vectors, p
 def _store_system(Y, index, r, first, n, system):
     """Sum a row's system, divide it by the number of ratings and round A as it is stored."""
     A, b, packed, f = system.A, system.b, system.packed, Y.shape[1]
-    sum_system(Y, index, r, first, n, A.reshape(f * f), b, packed.reshape(packed.size))
+    sum_system(Y, index, r, first, n, A.reshape(f * f), b, packed)
     for k in range(f):
         b[k] /= n
         for j in range(k, f):
@@ -196,14 +197,14 @@ def _from_system(row, Y, index, r, first, n, ridge, steps, tolerance, vectors, p
 
 @numba.njit(nogil=True, cache=True)
 def approach_rows(
-    X, Y, indptr, index, r, stop, grab, counter, lam, weighted, steps, tolerance,
+    X, Y, indptr, index, r, stop, share, counter, lam, weighted, steps, tolerance,
     vectors, parts, ends, span_rows, span_fill, worker, tag,
 ):  # fmt: skip
     """Approach the solutions of rows of X for fixed Y, sharing the rows with other workers.
 
     Parameters
     ----------
-    X, Y, indptr, index, r, stop, grab, counter, lam, weighted, ends
+    X, Y, indptr, index, r, stop, share, counter, lam, weighted, ends
         As in :func:`mfviz.kernels.als.solve_rows`.
     steps, tolerance, vectors
         As in :func:`approach_row`.
@@ -216,10 +217,9 @@ def approach_rows(
     vectors, parts = uncounted(vectors), uncounted(parts)
     start = clock_ns()
     while True:
-        first = atomic_add(counter, 0, grab)
-        if first >= stop:
+        first, last = take_share(counter, indptr, stop, share, 0)
+        if first < 0:
             break
-        last = min(first + grab, stop)
         for x in range(first, last):
             n = indptr[x + 1] - indptr[x]
             if n == 0:

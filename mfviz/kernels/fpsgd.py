@@ -19,14 +19,15 @@ import numpy as np
 
 from mfviz.kernels import simd, spans, waits
 from mfviz.kernels.order import random_bits
-from mfviz.kernels.row_rates import visit_block
+from mfviz.kernels.row_rates import measure_norms, visit_block
 
-__all__ = ["Scheduler", "fpsgd_until"]
+__all__ = ["BEGUN", "TAKEN", "Scheduler", "all_have_begun", "begin_iteration", "fpsgd_until"]
 
 _SEGMENT = 2048  # ratings between two looks at the clock
 
 # Elements of Scheduler.shared, one cache line apart.
 LOCK, TAKEN, DRAWN, RELEASED = 0, 8, 16, 24
+BEGUN = RELEASED + 1  # nothing is released while workers begin
 NONE_FREE, NONE_LEFT = -1, -2
 
 
@@ -36,7 +37,8 @@ class Scheduler(NamedTuple):
     Attributes
     ----------
     shared : (32,) int64
-        Lock, blocks taken in this iteration, random numbers drawn, blocks released.
+        Lock, blocks taken in this iteration, random numbers drawn, blocks released and, beside
+        that, workers that have begun the iteration.
     seed : uint64
     busy : (2, d) int64
         Row blocks and column blocks in use.
@@ -102,6 +104,44 @@ def _release(s, block):
     s.busy[0, row] = s.busy[1, col] = 0
     waits.unlock(s.shared, LOCK)
     simd.atomic_add(s.shared, RELEASED, 1)
+
+
+@numba.njit(nogil=True, cache=True)
+def begin_iteration(s, P, Q, GP, GQ, worker):
+    """Do this worker's part of measuring the rows' norms, and count it as done.
+
+    Parameters
+    ----------
+    s : Scheduler
+        ``shared[BEGUN]`` was 0 before the first worker began.
+    P, Q, GP, GQ
+        As in :func:`mfviz.kernels.row_rates.measure_norms`.
+    worker : int
+    """
+    workers = s.held.shape[0]
+    measure_norms(P, GP, worker, workers)
+    measure_norms(Q, GQ, worker, workers)
+    simd.atomic_add(s.shared, BEGUN, 1)
+
+
+@numba.njit(nogil=True, cache=True)
+def all_have_begun(s, signal):
+    """Wait until all workers have begun the iteration; False if there was a signal before.
+
+    Parameters
+    ----------
+    s : Scheduler
+    signal : (8,) int64
+        As in :func:`fpsgd_until`: who waits for a worker that stands at the gate would wait there
+        for good.
+    """
+    tries = 0
+    while simd.atomic_load(s.shared, BEGUN) < s.held.shape[0]:
+        if simd.atomic_load(signal, 0) != 0:
+            return False
+        tries += 1
+        waits.relax(tries)
+    return True
 
 
 @numba.njit(nogil=True, cache=True)

@@ -13,7 +13,15 @@ import numpy as np
 from mfviz.kernels import simd
 from mfviz.kernels.order import part_seed, random_bits
 
-__all__ = ["begin_at", "cut_rows", "name_rows", "shuffle_row", "shuffle_rows", "take_rows"]
+__all__ = [
+    "begin_at",
+    "cut_rows",
+    "name_rows",
+    "shuffle_row",
+    "shuffle_rows",
+    "take_rows",
+    "take_share",
+]
 
 
 @numba.njit(nogil=True, cache=True)
@@ -64,6 +72,45 @@ def take_rows(counter, indptr, low, high, size):
         return begin_at(indptr, start), stop
     first = begin_at(indptr, low)
     return (first if indptr[first] == low else first - 1), stop
+
+
+@numba.njit(nogil=True, cache=True)
+def take_share(counter, indptr, stop, share, weight):
+    """Take some of the rows before ``stop`` that nobody has taken: a share of their work.
+
+    Parameters
+    ----------
+    counter : (1,) int64
+        Next row that nobody has taken; shared.
+    indptr : (rows + 1,) int64
+    stop : int
+        First row that is not to be taken.
+    share : int
+        One part in so many is taken, at least one row: shares get short towards the end, so that
+        nobody waits long for the last one.
+    weight : int
+        Work of a row beside its ratings, in ratings.
+
+    Returns
+    -------
+    first, last : int
+        Rows that are now the caller's; ``first`` is -1 where none is left.
+    """
+    while True:
+        first = simd.atomic_load(counter, 0)
+        if first >= stop:
+            return np.int64(-1), np.int64(-1)
+        work = indptr[stop] - indptr[first] + (stop - first) * weight
+        wanted = indptr[first] + first * weight + work // share
+        low, high = first + 1, np.int64(stop)
+        while low < high:  # the first row that ends beyond what is wanted
+            middle = (low + high) // 2
+            if indptr[middle] + middle * weight < wanted:
+                low = middle + 1
+            else:
+                high = middle
+        if simd.compare_and_swap(counter, 0, first, low):
+            return first, low
 
 
 @numba.njit(nogil=True, cache=True)

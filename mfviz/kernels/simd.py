@@ -42,6 +42,7 @@ __all__ = [
     "pause",
     "prefetch",
     "prefetch_item",
+    "prefetch_to_read",
     "splat",
     "splat_halves",
     "store",
@@ -57,6 +58,7 @@ LANES = 16
 _FLOAT = ir.FloatType()
 _INT64 = ir.IntType(64)
 _VECTOR = ir.VectorType(_FLOAT, LANES)
+_TO_READ = [ir.Constant(ir.IntType(32), hint) for hint in (0, 2, 1)]  # read, second level, data
 _TO_WRITE = [ir.Constant(ir.IntType(32), hint) for hint in (1, 3, 1)]  # write, keep it, data
 
 
@@ -246,6 +248,18 @@ def prefetch(typingctx, A, row, col):
     def codegen(context, builder, signature, args):
         at = _pointer(context, builder, signature.args[0], args[0], list(args[1:]))
         _call(builder, "llvm.prefetch.p0", ir.VoidType(), [_bytes_at(builder, at), *_TO_WRITE])
+        return context.get_dummy_value()
+
+    return types.void(A, types.intp, types.intp), codegen
+
+
+@intrinsic
+def prefetch_to_read(typingctx, A, row, col):
+    """Ask for the cache line of ``A[row, col]``, to be read later; other cores keep it too."""
+
+    def codegen(context, builder, signature, args):
+        at = _pointer(context, builder, signature.args[0], args[0], list(args[1:]))
+        _call(builder, "llvm.prefetch.p0", ir.VoidType(), [_bytes_at(builder, at), *_TO_READ])
         return context.get_dummy_value()
 
     return types.void(A, types.intp, types.intp), codegen

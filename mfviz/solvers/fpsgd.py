@@ -8,10 +8,17 @@ import numpy as np
 import param
 
 from mfviz.data.problem import Problem
-from mfviz.kernels.fpsgd import Scheduler, fpsgd_until
+from mfviz.kernels.fpsgd import (
+    BEGUN,
+    TAKEN,
+    Scheduler,
+    all_have_begun,
+    begin_iteration,
+    fpsgd_until,
+)
 from mfviz.kernels.metrics import squared_deviation_slices
 from mfviz.kernels.registers import parts_of
-from mfviz.kernels.row_rates import SLOW, RowRates, measure_norms
+from mfviz.kernels.row_rates import SLOW, RowRates
 from mfviz.kernels.sgd import WIDEST
 from mfviz.solvers.base import Card, Checkpoint, Context, Factors, Solver
 from mfviz.solvers.blocks import lay_out_blocks
@@ -29,6 +36,8 @@ from mfviz.telemetry.events import BlockTaken
 from mfviz.telemetry.memory import MemoryModel, MemoryPart
 
 __all__ = ["FPSGD", "deviation"]
+
+_NEW, _BEGUN, _AT_WORK = range(3)  # how far a worker is in an iteration
 
 
 class FPSGD(Solver):
@@ -171,13 +180,14 @@ class _Blocks:
         self.records, self.offsets = lay_out_blocks(
             problem, context, d, rng, by=self.by, scale=factors.scale
         )
-        self.counts = np.diff(self.offsets).reshape(d, d)
+        self.counts = np.diff(self.offsets).reshape(d, d).tolist()
         self.GP = ledger.empty("user sums", (problem.n_users, 4), np.float32, part="P", fill=1.0)
         self.GQ = ledger.empty("item sums", (problem.n_items, 4), np.float32, part="Q", fill=1.0)
         tables = ledger.empty("scheduler", 32 + 2 * d + 5 * d * d + 8 * workers, np.int64, fill=0)
         self.scheduler = _scheduler(tables, d, workers, seed)
         self.visited = np.zeros(workers, dtype=np.int64)
         self.finished = np.zeros(workers, dtype=np.int64)  # when each worker found nothing left
+        self.stages = [_NEW] * workers
         self.signal = gate_signal(context)
         self.most_ns = FREE_NS if workers > 1 else SOLO_NS
         self.first = True
@@ -195,20 +205,20 @@ class _Blocks:
     def complete(self) -> bool:
         """Whether every block that was to be given out was visited."""
         s = self.scheduler
-        return bool(s.shared[8] == len(s.choices) and (s.held[:, 0] < 0).all())
+        return int(s.shared[TAKEN]) == len(s.choices) and max(s.held[:, 0].tolist()) < 0
 
     def begin(self, epoch: int) -> None:
         """Open the next iteration's quota of d × d blocks."""
-        self.scheduler.shared[8] = 0
+        self.scheduler.shared[TAKEN] = self.scheduler.shared[BEGUN] = 0
+        self.stages = [_NEW] * self.solver.workers
         self.finished[:] = 0
         self.first = epoch == 1
-        crew, model = self.context.crew, self.factors
-        for A, G in ((model.P, self.GP), (model.Q, self.GQ)):
-            crew.run(lambda w, A=A, G=G: measure_norms(A, G, w, crew.workers))  # type: ignore[misc]
 
     def step(self, worker: int) -> bool:
         """Make one kernel call for a worker; False when no block is left for it."""
         spans, model = self.context.spans, self.factors
+        if self.stages[worker] != _AT_WORK and not self._begin(worker):
+            return True
         sides = (model.P, model.Q, self.GP, self.GQ)
         if self.by == "col":
             sides = (model.Q, model.P, self.GQ, self.GP)
@@ -223,6 +233,16 @@ class _Blocks:
         self.visited[worker] += visits
         return True
 
+    def _begin(self, worker: int) -> bool:
+        """Let a worker begin the iteration with the others; False: it is wanted at the gate."""
+        if self.stages[worker] == _NEW:
+            model = self.factors
+            begin_iteration(self.scheduler, model.P, model.Q, self.GP, self.GQ, worker)
+            self.stages[worker] = _BEGUN
+        if all_have_begun(self.scheduler, self.signal):
+            self.stages[worker] = _AT_WORK
+        return self.stages[worker] == _AT_WORK
+
     def tell(self, epoch: int) -> None:
         """Emit the choices of the iteration, and draw each worker's wait for the slowest one."""
         end = int(self.finished.max())
@@ -232,7 +252,7 @@ class _Blocks:
         for wave, (row, col, worker) in enumerate(self.scheduler.choices.tolist()):
             self.context.emit(
                 BlockTaken, epoch=epoch, wave=wave, row=row, col=col, worker=worker,
-                ratings=int(self.counts[row, col]),
+                ratings=self.counts[row][col],
             )  # fmt: skip
 
     def _rates(self) -> RowRates:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import param
 
 from mfviz.data.problem import Problem
-from mfviz.kernels.minibatch import ERRORS, QUIET, STEPS, SUMS, Batch, run_batches
+from mfviz.kernels.minibatch import COUNTS, ERRORS, QUIET, STEPS, SUMS, Batch, run_batches
 from mfviz.kernels.order import shuffle
 from mfviz.kernels.sgd import shuffle_until
 from mfviz.solvers.base import Card, Checkpoint, Context, Factors
@@ -23,6 +23,7 @@ __all__ = ["MinibatchSGD"]
 
 Int64 = npt.NDArray[np.int64]
 FORMS = ("sum", "mean", "row")  # in the order of kernels.minibatch
+PHASES = (ERRORS, COUNTS, SUMS, STEPS)
 WAIT = NAMES.index("wait")
 ROOM = 1024  # steps of a kernel call, whose spans must find room
 CALL_NS = 25_000_000  # aim of the time of a kernel call
@@ -44,8 +45,8 @@ class MinibatchSGD(BiasedSolver):
     With the sum a row that is hit once moves as in ``sgd``, and batches of one rating *are* sgd;
     rows that are hit often overshoot. With the mean the learning rate must grow with the batch.
 
-    Memory: 12 N + 4 (f + 1)(m + n) as sgd; for the new rows 4 (f + 2)(m + n), 4 b for errors and
-    64 for a counter.
+    Memory: 12 N + 4 (f + 1)(m + n) as sgd; for the new rows 4 (f + 2)(m + n), 4 b for errors, 64
+    for a counter, and with several workers 8 b for the lists of who owns which rows.
 
     Of a batch whose rows have fewer than 8192 numbers one worker makes all, and the others are
     drawn waiting: its work is some microseconds, no more than the barriers would take.
@@ -68,7 +69,7 @@ class MinibatchSGD(BiasedSolver):
         parallel="The ratings of a batch for their errors, then the rows that it hits.",
         synchronises="Three barriers a batch; of a small one a worker makes all, the others wait.",
         conflicts="None: sums of a row are made by the worker that owns the row.",
-        cost="About 10 f flops a rating, and the rows of a batch are written twice.",
+        cost="8 f flops a rating where a batch hits a row once; its rows are written twice.",
         memory="12 N + 4 (f + 1)(m + n) bytes as sgd, and as much as the model for new rows.",
         kernel="kernels.minibatch: 16-lane vectors; arithmetic of sgd for a row hit once.",
     )
@@ -100,12 +101,25 @@ class MinibatchSGD(BiasedSolver):
                 part("new rows", "buffers", "4 (f + 1)(m + n)", 4 * (f + 1) * rows),
                 part("hits", "workspace", "4 (m + n)", 4 * rows),
                 part("errors", "workspace", "4 b", 4 * self._size(nnz)),
+                part("shares", "workspace", *self._shares(nnz)),
                 part("arrivals", "workspace", "64", 64),
             )
         )
 
     def _size(self, nnz: int) -> int:
         return min(self.batch or nnz, nnz)
+
+    def team(self, nnz: int) -> int:
+        """Workers that make a batch together, given the number of training ratings."""
+        alone = self._size(nnz) * Factors.width(self.rank) < ALONE
+        return 1 if alone else int(self.workers)
+
+    def _shares(self, nnz: int) -> tuple[str, int]:
+        """Memory of the workers' lists: its formula and its bytes."""
+        team = self.team(nnz)
+        if team == 1:
+            return "0", 0
+        return "8 b + 16 T (8 ceil(T / 8))", 8 * self._size(nnz) + 16 * team * padded(team)
 
     def iterate(self, problem: Problem, context: Context) -> Iterator[Checkpoint]:
         """Train; see :meth:`mfviz.solvers.base.Solver.iterate`."""
@@ -137,6 +151,11 @@ class MinibatchSGD(BiasedSolver):
             yield Checkpoint("epoch", epoch, updates)
 
 
+def padded(workers: int) -> int:
+    """Numbers of a worker's line of counts: whole cache lines, which two never write at once."""
+    return -(-workers // 8) * 8
+
+
 class _Batches:
     """The crew's way through the batches of an epoch."""
 
@@ -157,8 +176,14 @@ class _Batches:
                 f"new rows: {name}", like.shape, np.float32, part="buffers", fill=0
             )
 
+        self.team = solver.team(len(records))
+        b, lines = (0, 0) if self.team == 1 else (size, padded(self.team))
+        own = ledger.empty("shares: ratings", (2, b), np.int32, fill=0)
         self.batch = Batch(
             e=ledger.empty("errors", size, np.float32, fill=0),
+            own_u=own[0],
+            own_i=own[1],
+            ends=ledger.empty("shares: ends", (self.team, 2, lines), np.int64, fill=0),
             hits_u=ledger.empty("hits of users", m, np.int32, fill=0),
             hits_i=ledger.empty("hits of items", n, np.int32, fill=0),
             new_P=rows("P", model.P),
@@ -168,8 +193,6 @@ class _Batches:
         )
         self.arrivals = ledger.empty("arrivals", 8, np.int64, fill=0)
         self.barriers = 0
-        alone = size * model.P.shape[1] < ALONE
-        self.team = 1 if alone else context.crew.workers
         self.budget = Budget(0.02 / model.P.shape[1])
 
     def run(self, factor: float) -> Iterator[int]:
@@ -189,15 +212,15 @@ class _Batches:
 
     def _steps(self, first: int, last: int) -> Int64:
         """All phases of whole batches; columns as in ``run_batches``."""
-        starts = np.repeat(np.arange(first, last, self.size), 3)
+        starts = np.repeat(np.arange(first, last, self.size), len(PHASES))
         stops = np.minimum(starts + self.size, last)
-        phases = np.tile([ERRORS, SUMS, STEPS], len(starts) // 3)
-        ends = np.ones(len(starts), dtype=np.int64)
+        phases = np.tile(PHASES, len(starts) // len(PHASES))
+        ends = (phases != COUNTS).astype(np.int64)
         return np.stack([starts, stops - starts, phases, starts, stops, ends], axis=1)
 
     def _pieces(self, first: int, last: int, budget: int, factor: float) -> Iterator[int]:
         """Do one batch that is too long for a call: each phase in pieces, a call a piece."""
-        for phase in (ERRORS, SUMS, STEPS):
+        for phase in PHASES:
             for low in range(first, last, budget):
                 high = min(low + budget, last)
                 step = np.array([[first, last - first, phase, low, high, 0]])
@@ -225,5 +248,6 @@ class _Batches:
         else:
             context.crew.run(task)
             self.barriers += int(steps[:, 5].sum())
-        self.budget.learn(visits, began)
+        if steps[-1, 2] != COUNTS:  # which says nothing of the other phases
+            self.budget.learn(visits, began)
         return visits

@@ -57,7 +57,7 @@ class PreconditionedSGD(BiasedSolver):
         parallel="Nothing: one thread visits one rating after the other.",
         synchronises="Nothing waits; the two inverses are computed once an epoch.",
         conflicts="None; each visit sees the result of all visits before it.",
-        cost="8 f + 4 f² flops a rating, and 2 (m + n) f² + 2 f³ an epoch for the inverses.",
+        cost="12 f + 4 f² flops a rating, and 2 (m + n) f² + 4 f³ an epoch for the inverses.",
         memory="12 N + 4 (f + 1)(m + n) + 8 f² bytes.",
         kernel="kernels.precondition: 16-lane vectors; f × f products a rating where it whitens.",
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,16 +21,17 @@ from mfviz.kernels.cg import WIDEST, Stored, approach_rows
 from mfviz.kernels.registers import parts_of
 from mfviz.solvers.alternating import AlternatingSolver
 from mfviz.solvers.base import Checkpoint, Context, Factors
+from mfviz.solvers.budget import Budget
 from mfviz.solvers.init import memory_parts
-from mfviz.solvers.sides import BARRIER, Side, make_sides, side_parts
+from mfviz.solvers.sides import BARRIER, CALL_NS, Side, make_sides, side_parts
 from mfviz.telemetry.memory import MemoryModel, MemoryPart
 
 __all__ = ["NAMES", "RowSystems"]
 
 NAMES = ("users", "items", "barrier", "biases")
 BIASES = 3
-CHUNK_FLOPS = 3e8  # multiply-adds a core between two checkpoints: 10 to 30 ms
-GRABS = 16  # portions of a chunk that each worker takes on average
+SLOW = 10.0  # multiply-adds that a core makes in a nanosecond, at least
+SHARES = 4  # a worker takes one part in so many of what would be its own if all were as fast
 
 
 class RowSystems(AlternatingSolver):
@@ -109,7 +112,7 @@ class RowSystems(AlternatingSolver):
             for side in (users, items):
                 if self.simultaneous and side is users:
                     items.Y[:], items.by[:] = factors.P, factors.bu
-                for first, stop in self._chunks(side, context):
+                for first, stop in worker.chunks(side):
                     worker.solve(side, first, stop)
                     updates += int(side.indptr[stop] - side.indptr[first])
                     if stop < len(side.X):
@@ -125,24 +128,6 @@ class RowSystems(AlternatingSolver):
         if self.biases:
             bu = ledger.empty("old user biases", bu.shape, np.float32, part="buffers")
         return replace(items, Y=old_P, by=bu)
-
-    def _chunks(self, side: Side, context: Context) -> Iterator[tuple[int, int]]:
-        """Cut the rows of a side so that each chunk is short in time and in ratings."""
-        f = side.X.shape[1]
-        budget = CHUNK_FLOPS * min(self.workers, cpu_count())
-        first, rows = 0, len(side.X)
-
-        def cost(stop: int) -> float:
-            ratings = int(side.indptr[stop] - side.indptr[first])
-            if ratings > context.chunk:
-                return np.inf
-            return ratings * f * f / 2 + (stop - first) * f**3 / 6
-
-        while first < rows:
-            fits = bisect_right(range(first + 1, rows + 1), budget, key=cost)
-            stop = first + max(1, fits)
-            yield first, stop
-            first = stop
 
 
 class _Workspace:
@@ -175,8 +160,31 @@ class _Workspace:
         self.ends, self.counter = shared[:workers], shared[workers, :1]
         if solver.biases:
             self.target = take("ratings without biases", (nnz,), np.float32)
+        self.budget = Budget(SLOW * min(workers, cpu_count()) / (f * f / 2))
 
-    def _centre(self, side: Side, first: int, stop: int, grab: int) -> None:
+    def chunks(self, side: Side) -> Iterator[tuple[int, int]]:
+        """Cut the rows of a side so that each chunk is short in time and in ratings."""
+        first, rows = 0, len(side.X)
+
+        def cost(stop: int) -> float:
+            return self._work(side, first, stop)
+
+        while first < rows:
+            left = cost(rows)
+            calls = math.ceil(left / self.budget.ratings(CALL_NS))
+            most = int(side.indptr[first]) + self.context.chunk
+            few = int(np.searchsorted(side.indptr, most, side="right")) - 1
+            fits = bisect_right(range(first + 1, rows + 1), left / calls, key=cost)
+            stop = first + max(1, min(fits, few - first))
+            yield first, stop
+            first = stop
+
+    def _work(self, side: Side, first: int, stop: int) -> float:
+        """Work of some rows, in ratings: beside its ratings, a row has its system to solve."""
+        f = side.X.shape[1]
+        return float(side.indptr[stop] - side.indptr[first]) + (stop - first) * f / 3
+
+    def _centre(self, side: Side, first: int, stop: int, share: int) -> None:
         """Set the biases of rows ``first`` to ``stop`` and take all biases off their ratings."""
         factors, spans = self.context.factors, self.context.spans
         assert factors is not None
@@ -185,7 +193,7 @@ class _Workspace:
 
         def task(worker: int) -> None:
             centre_rows(
-                side.X, side.Y, biases, side.indptr, side.index, side.r, self.target, stop, grab,
+                side.X, side.Y, biases, side.indptr, side.index, side.r, self.target, stop, share,
                 self.counter, spans.rows, spans.fill, worker, BIASES,
             )  # fmt: skip
 
@@ -195,14 +203,14 @@ class _Workspace:
         """Solve rows ``first`` to ``stop`` of a side and draw each worker's wait for the last."""
         context, spans = self.context, self.context.spans
         workers, lam, weighted = len(self.ends), float(context.lam), self.solver.weighted
-        grab = max(1, (stop - first) // (GRABS * workers))
+        share, began = SHARES * workers, time.monotonic_ns()
         r = side.r
         if self.solver.biases:
-            self._centre(side, first, stop, grab)
+            self._centre(side, first, stop, share)
             r = self.target
         self.counter[0] = first
 
-        system = (side.X, side.Y, side.indptr, side.index, r, stop, grab, self.counter, lam)
+        system = (side.X, side.Y, side.indptr, side.index, r, stop, share, self.counter, lam)
         solver = self.solver
 
         def task(worker: int) -> None:
@@ -213,10 +221,11 @@ class _Workspace:
                 parts = self.parts[worker]
                 approach_rows(*system, weighted, steps, tolerance, vectors, parts, *lane)
             else:
-                A, packed = self.systems[worker], self.packed[worker]
+                A, packed = self.systems[worker], self.packed[worker : worker + 1]
                 solve_rows(*system, weighted, A, vectors, packed, *lane)
 
         context.crew.run(task)
+        self.budget.learn(round(self._work(side, first, stop)), began)
         last = int(self.ends[:, 0].max())
         for worker, end in enumerate(self.ends[:, 0].tolist()):
             if end < last:

@@ -19,6 +19,7 @@ FAMILIES = {
     "als": "als",
     "apsgd": "two-phase",
     "asgd": "two-phase",
+    "averaged_sgd": "averaged",
     "ccd": "ccd",
     "ccdpp": "ccdpp",
     "cumf_als": "als",
@@ -31,10 +32,13 @@ FAMILIES = {
     "fpsgd": "sgd",
     "gpusgd": "sgd",
     "hogwild": "sgd",
+    "minibatch_sgd": "minibatch",
     "msgd": "two-phase",
+    "preconditioned_sgd": "whitened",
     "sgd": "sgd",
     "strip_sgd": "sgd",
 }
+STRETCHED = {"none": "sgd", "kaczmarz": "normalised"}  # of preconditioned_sgd, by precondition
 ON_DEVICES = {"cumf_ccd": "fused"}  # whose kernels do something else than those of the CPU
 
 
@@ -49,10 +53,13 @@ def family_of(
         Key.
     backend : str
     params : mapping, optional
-        Settings: systems that are solved by conjugate gradients have no formula here.
+        Settings: systems that are solved by conjugate gradients, and models that are averaged
+        more than once an epoch, have no formula here.
     """
-    if params is not None and params.get("solve") == "cg":
+    if params is not None and (params.get("solve") == "cg" or params.get("period")):
         return None
+    if params is not None and solver == "preconditioned_sgd":
+        return STRETCHED.get(params.get("precondition", ""), FAMILIES[solver])
     found = FAMILIES.get(solver)
     return found if backend == "cpu" else ON_DEVICES.get(solver, found)
 
@@ -68,7 +75,7 @@ class Cost:
     bytes : float
         Bytes between the cores and memory, without reuse across ratings.
     flops_formula, bytes_formula : str
-        The same in m, n, N and f.
+        The same in m, n, N, f and, where it matters, the number of workers T.
     gathers : float
         Numbers that are read one by one from places all over a vector; 0 where rows are read.
     """
@@ -83,6 +90,40 @@ class Cost:
     def intensity(self) -> float:
         """Flops a byte."""
         return self.flops / self.bytes
+
+
+def _averaged(m: int, n: int, N: int, f: int, T: int) -> Cost:
+    # Each rating is read once more to count the visits of rows. One average: T copies are read,
+    # and they and the model are written.
+    return Cost(
+        8.0 * f * N + 2.0 * f * T * (m + n),
+        N * (24.0 + 16.0 * f) + 4.0 * f * (2 * T + 1) * (m + n),
+        "8 f N + 2 f T (m + n)",
+        "N (24 + 16 f) + 4 f (2 T + 1) (m + n)",
+    )
+
+
+def _minibatch(m: int, n: int, N: int, f: int) -> Cost:
+    # Errors read both rows; sums read a row and one of the other side and write a new row, for
+    # both sides; steps read the new rows and write them to their places. The ratings are read
+    # four times, errors written and read. Rows that a batch hits more often cost less.
+    return Cost(8.0 * f * N, N * (56.0 + 48.0 * f), "8 f N", "N (56 + 48 f)")
+
+
+def _whitened(m: int, n: int, N: int, f: int) -> Cost:
+    # Two gradients, and each times an f x f inverse, which stays in cache as the gradients do.
+    # Once an epoch both factors are read for their covariances, which are inverted.
+    return Cost(
+        N * (12.0 * f + 4.0 * f**2) + 2.0 * (m + n) * f**2 + 4.0 * f**3,
+        N * (12.0 + 16.0 * f) + 4.0 * f * (m + n),
+        "N (12 f + 4 f^2) + 2 (m + n) f^2 + 4 f^3",
+        "N (12 + 16 f) + 4 f (m + n)",
+    )
+
+
+def _normalised(m: int, n: int, N: int, f: int) -> Cost:
+    # The squared lengths of both rows beside what sgd does.
+    return Cost(12.0 * f * N, N * (12.0 + 16.0 * f), "12 f N", "N (12 + 16 f)")
 
 
 def _sgd(m: int, n: int, N: int, f: int) -> Cost:
@@ -135,10 +176,15 @@ _FAMILIES: dict[str, Callable[[int, int, int, int], Cost]] = {
     "fractional": _fractional,
     "fused": _fused,
     "halves": _halves,
+    "minibatch": _minibatch,
+    "normalised": _normalised,
+    "whitened": _whitened,
 }
 
 
-def epoch_cost(family: str, n_users: int, n_items: int, nnz: int, rank: int) -> Cost:
+def epoch_cost(
+    family: str, n_users: int, n_items: int, nnz: int, rank: int, *, workers: int = 1
+) -> Cost:
     """Cost of one epoch.
 
     Parameters
@@ -147,9 +193,13 @@ def epoch_cost(family: str, n_users: int, n_items: int, nnz: int, rank: int) -> 
         "sgd" (both rows at each rating: sgd, hogwild, dsgd, fpsgd), "two-phase" (one side at a
         time: asgd, msgd, DS-SGD), "als" (exact, symmetric Gram and Cholesky), "ccd" (row by
         row), "ccdpp" (one inner iteration), "fused" (the same in two passes), "halves" (both rows
-        at each rating, in float16) or "fractional" (two phases with fractional steps).
+        at each rating, in float16), "fractional" (two phases with fractional steps), "minibatch"
+        (three phases, rows hit once a batch), "averaged" (sgd on a copy a worker, one average),
+        "whitened" or "normalised" (preconditioned sgd).
     n_users, n_items, nnz, rank : int
         Shape of the problem and number of features.
+    workers : int
+        Copies of the model, where they are averaged.
 
     Returns
     -------
@@ -160,6 +210,8 @@ def epoch_cost(family: str, n_users: int, n_items: int, nnz: int, rank: int) -> 
     KeyError
         For an unknown family.
     """
+    if family == "averaged":
+        return _averaged(n_users, n_items, nnz, rank, workers)
     return _FAMILIES[family](n_users, n_items, nnz, rank)
 
 

@@ -42,9 +42,8 @@ def cost_of(history: History) -> Cost | None:
     family, shape = family_of(history.solver, history.backend, history.params), history.shape
     if family is None or not shape or "rank" not in history.params:
         return None
-    return epoch_cost(
-        family, shape["users"], shape["items"], shape["train"], int(history.params["rank"])
-    )
+    sizes = (shape["users"], shape["items"], shape["train"], int(history.params["rank"]))
+    return epoch_cost(family, *sizes, workers=int(history.params.get("workers", 1)))
 
 
 def memory_of(history: History) -> str:

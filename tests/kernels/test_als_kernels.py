@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from mfviz.data.ratings import compress
-from mfviz.kernels.als import BLOCK, _add_gram, _factor, _substitute, group_by_row, solve_rows
+from mfviz.kernels.als import (
+    BLOCK,
+    _add_gram,
+    _factor,
+    _substitute,
+    group_by_row,
+    solve_rows,
+    sum_system,
+)
+from mfviz.kernels.rows import take_share
 from mfviz.telemetry.clock import SpanBuffer
 
 
@@ -18,7 +29,8 @@ def solved(index, r, Y, lam, *, weighted=True):
     solve_rows(
         X, Y, np.array([0, len(r)]), index.astype(np.int32), r.astype(np.float32), 1, 1,
         np.zeros(1, np.int64), lam, weighted, np.empty(f * f), np.empty((2, f)),
-        np.empty(BLOCK * f, np.float32), np.zeros((1, 8), np.int64), spans.rows, spans.fill, 0, 0,
+        np.empty((1, BLOCK * f), np.float32), np.zeros((1, 8), np.int64), spans.rows, spans.fill,
+        0, 0,
     )  # fmt: skip
     return X[0]
 
@@ -41,14 +53,40 @@ def test_grouping_is_a_stable_sort(seed: int) -> None:
     np.testing.assert_array_equal(value, wanted.r)
 
 
+@pytest.mark.parametrize("weight", [0, 7])
+def test_shares_have_all_rows_once_and_get_short(weight: int) -> None:
+    rng = np.random.default_rng(weight)
+    indptr = np.append(0, np.cumsum(np.sort(rng.zipf(1.3, 300) % 900)[::-1]))  # longest first
+    counter, shares = np.array([4]), []
+    while (share := take_share(counter, indptr, 290, 8, weight))[0] >= 0:
+        shares.append(share)
+    assert shares[0][0] == 4
+    assert shares[-1] == (289, 290)
+    assert all(a[1] == b[0] and a[0] < a[1] for a, b in pairwise([*shares, (290, 291)]))
+    work = [indptr[b] - indptr[a] + (b - a) * weight for a, b in shares]
+    assert work[0] <= sum(work) / 8 + max(np.diff(indptr)) + weight  # one row too many at most
+
+
 @pytest.mark.parametrize("w", [16, 48, 128])
 @pytest.mark.parametrize("count", [1, 63])
 def test_gram_of_packed_rows(w: int, count: int) -> None:
     packed = np.random.default_rng(w).normal(size=(count, w)).astype(np.float32)
     A = np.zeros(w * w)
-    _add_gram(A, w, packed.ravel(), count)
+    _add_gram(A, w, packed.ravel(), count, True)
     wanted = packed.T.astype(np.float64) @ packed
     np.testing.assert_allclose(np.triu(A.reshape(w, w)), np.triu(wanted), atol=1e-4)
+
+
+def test_systems_keep_the_digits_of_their_right_hand_side() -> None:
+    """Two blocks of rows; b is summed in float64, A in float32 block by block."""
+    rng = np.random.default_rng(3)
+    Y, r = rng.normal(size=(50, 48)).astype("f4"), rng.normal(size=90).astype("f4")
+    index = rng.integers(0, 50, 90).astype(np.int32)
+    A, b = np.full(48 * 48, np.nan), np.full(48, np.nan)  # nothing is added to what was there
+    sum_system(Y, index, r, 7, 83, A, b, np.empty((1, BLOCK * 48), np.float32))
+    Yk = Y[index[7:]].astype(np.float64)
+    np.testing.assert_allclose(b, Yk.T @ r[7:], rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(np.triu(A.reshape(48, 48)), np.triu(Yk.T @ Yk), atol=1e-4)
 
 
 @pytest.mark.parametrize("w", [16, 64, 112])

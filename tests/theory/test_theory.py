@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 
+from mfviz.solvers.preconditioned_sgd import KINDS
 from mfviz.theory import memory
 from mfviz.theory.cost import FAMILIES, crossover_rank, epoch_cost, family_of
 from mfviz.theory.effective_ranks import effective_ranks
@@ -136,9 +137,9 @@ def test_the_solves_overtake_the_gram_at_the_crossover() -> None:
 
 def test_every_family_has_its_formulas_and_devices_their_own() -> None:
     N, f = 1000, 8
-    for family in {*FAMILIES.values(), "fused"}:
-        cost = epoch_cost(family, 60, 40, N, f)
-        names = {"m": 60, "n": 40, "N": N, "f": f}
+    for family in {*FAMILIES.values(), "fused", "normalised"}:
+        cost = epoch_cost(family, 60, 40, N, f, workers=3)
+        names = {"m": 60, "n": 40, "N": N, "f": f, "T": 3}
         for formula, value in ((cost.bytes_formula, cost.bytes), (cost.flops_formula, cost.flops)):
             python = re.sub(r"(?<=[\w)]) (?=[\w(])", " * ", formula).replace("^", "**")
             assert eval(python, {}, names) == pytest.approx(value), formula
@@ -146,4 +147,21 @@ def test_every_family_has_its_formulas_and_devices_their_own() -> None:
     assert family_of("cumf_ccd", "cuda") == "fused"
     assert family_of("msgd", "cuda", {"rank": 8}) == family_of("msgd") == "two-phase"
     assert family_of("cumf_als", "cuda", {"solve": "cg"}) is None
-    assert family_of("minibatch_sgd") is None
+    assert family_of("averaged_sgd", "cpu", {"period": 0}) == "averaged"
+    assert family_of("averaged_sgd", "cpu", {"period": 100}) is None
+    stretched = [family_of("preconditioned_sgd", "cpu", {"precondition": k}) for k in KINDS]
+    assert stretched == ["sgd", "whitened", "normalised"]
+
+
+def test_what_batches_averages_and_whitening_add_to_sgd() -> None:
+    m, n, N, f = 60, 40, 1000, 8
+    shape = (m, n, N, f)
+    sgd, batch = epoch_cost("sgd", *shape), epoch_cost("minibatch", *shape)
+    assert batch.flops == sgd.flops
+    assert batch.bytes == pytest.approx(3 * sgd.bytes + 20 * N)  # twelve rows instead of four
+    one, two = (epoch_cost("averaged", *shape, workers=w) for w in (1, 2))
+    assert two.bytes - one.bytes == 2 * 4 * f * (m + n)  # a copy, read and written
+    assert two.flops - one.flops == 2 * f * (m + n)
+    whitened = epoch_cost("whitened", *shape)
+    assert whitened.bytes - sgd.bytes == 4 * f * (m + n)
+    assert whitened.flops > 4 * f * f * N
