@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
+import numpy as np
+
 from mfviz import browser as browsers
 from mfviz.errors import MfvizError
 from mfviz.serve import server
@@ -170,21 +172,26 @@ def overhead(desk: Desk, job: Mapping[str, Any], *, repeat: int) -> dict[str, An
     Returns
     -------
     dict
-        Medians in seconds and their ratio as ``overhead_percent``. The browser works on a core of
-        its own only if the job leaves one: give the job fewer workers than there are cores.
+        Medians in seconds; the median of the pairs' ratios as ``overhead_percent``, and the
+        interval that holds the median of 90 % of the samples that are drawn from the pairs again
+        (a bootstrap). The browser works on a core of its own only if the job leaves one: give the
+        job fewer workers than there are cores.
     """
-    watched, alone = [], []
-    for _ in range(repeat):
-        alone.append(_alone(job))
-        # To look at each frame would make the browser compose sixty of them a second.
-        with desk.page({**job, "compare": "", "pace": "max"}, watched=False) as page:
-            watched.append(_ended(desk.run(page))["solve_s"])
-    ratio = statistics.median(watched) / statistics.median(alone)
+    watched: list[float] = []
+    alone: list[float] = []
+    for at in range(repeat):
+        # A machine that others use grows slower or faster meanwhile: take turns in going first.
+        for runs in (alone, watched) if at % 2 else (watched, alone):
+            runs.append(_watched(desk, job) if runs is watched else _alone(job))
+    ratios = np.array(watched) / np.array(alone)
+    drawn = np.random.default_rng(0).choice(ratios, (2000, repeat))
+    low, high = np.quantile(np.median(drawn, axis=1), (0.05, 0.95))
     return {
         "with_page_s": statistics.median(watched),
         "without_page_s": statistics.median(alone),
-        "overhead_percent": 100 * (ratio - 1),
-        "spread_percent": 100 * (max(alone) / min(alone) - 1),
+        "overhead_percent": 100 * (float(np.median(ratios)) - 1),
+        "overhead_low_percent": 100 * (float(low) - 1),
+        "overhead_high_percent": 100 * (float(high) - 1),
         "watched": watched,
         "alone": alone,
     }
@@ -259,6 +266,13 @@ class _Tail(threading.Thread):
     def happened(self) -> dict[int, float]:
         """Seconds of the wall clock by epoch."""
         return {epoch: self._origin + t_ns / 1e9 for epoch, t_ns in self._evaluated.items()}
+
+
+def _watched(desk: Desk, job: Mapping[str, Any]) -> float:
+    """Solve seconds of the job on a page of its own at unlimited pace."""
+    # To look at each frame would make the browser compose sixty of them a second.
+    with desk.page({**job, "compare": "", "pace": "max"}, watched=False) as page:
+        return float(_ended(desk.run(page))["solve_s"])
 
 
 def _alone(job: Mapping[str, Any]) -> float:

@@ -15,13 +15,26 @@ from typing import Any
 
 from bokeh.models import ColumnDataSource, CustomJS
 
+from mfviz.views.host import Ticker
+
 __all__ = ["Beat"]
 
 # From one painting to the next passes the time that it took, and a quarter of that for the
 # solvers; one that took long because the page was laid out anew says nothing about the next.
 SHARE, REST_S = 1.25, 0.02
-RARELY_S = 0.5
+# While no eye can follow: a browser that takes long costs the solver more and is sent less often;
+# nor is news looked for as often.
+RARE_SHARE, RARE_LEAST_S, RARE_MOST_S, RARE_LOOK_S = 5.0, 0.3, 0.6, 0.1
 PATIENCE_S = 2.0  # a browser that never answers (one that sleeps) still gets news this often
+# Bokeh's figures ask for a CSS variable of their own before each line or text that they draw, and
+# the browser works out all styles anew for it: an eighth of all that it does. The page sets
+# none of them. Where another Bokeh has no such method, it stays as it is.
+NO_VARIABLES = """
+try {
+  const {prototype} = Bokeh.require("core/visuals/visual").VisualProperties
+  if (prototype._get_css_value) prototype._get_css_value = () => ""
+} catch {}
+"""
 ANSWER = """
 const sent = cb_obj.data.sent[0]
 const painted = () => setTimeout(() => { cb_obj.tags = [sent] }, 0)
@@ -38,6 +51,8 @@ class Beat:
         Takes the model of the beats into its document.
     clock : callable
         Returns seconds of a monotonic clock.
+    ticker : Ticker
+        What looks whether news is due.
 
     Attributes
     ----------
@@ -45,12 +60,12 @@ class Beat:
         Beats sent so far.
     """
 
-    def __init__(self, figure: Any, clock: Callable[[], float]) -> None:
+    def __init__(self, figure: Any, clock: Callable[[], float], ticker: Ticker) -> None:
         self.sent = self._painted = 0
         self._sent_s = self._took_s = 0.0
-        self._clock = clock
+        self._clock, self._ticker, self._look_s = clock, ticker, ticker.seconds
         self._model = ColumnDataSource({"sent": [0]}, name="beat")
-        self._model.js_on_change("data", CustomJS(code=ANSWER))
+        self._model.js_on_change("data", CustomJS(code=NO_VARIABLES + ANSWER))
         self._model.on_change("tags", self._answered)
         figure.js_on_change("name", CustomJS(args={"beat": self._model}, code="void beat"))
 
@@ -62,7 +77,10 @@ class Beat:
         """
         owed = self._painted < self.sent
         took = self._took_s
-        pause = RARELY_S if rarely else min(took * SHARE, took + REST_S)
+        self._ticker.pace(RARE_LOOK_S if rarely else self._look_s)
+        pause = min(took * SHARE, took + REST_S)
+        if rarely:
+            pause = min(max(took * RARE_SHARE, RARE_LEAST_S), RARE_MOST_S)
         return now - self._sent_s >= (PATIENCE_S if owed else pause)
 
     def send(self, now: float) -> None:

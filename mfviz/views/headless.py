@@ -31,12 +31,12 @@ class HeadlessHost(Host):
     def every(self, seconds: float, callback: Callback) -> Ticker:
         """See :meth:`Host.every`."""
 
-        def begin() -> Any:
-            entry = (seconds, callback, [self._now + seconds])
+        def begin(period: float) -> Any:
+            entry = (period, callback, [self._now + period])
             self._tickers.append(entry)
             return entry
 
-        return Ticker(begin, self._tickers.remove)
+        return Ticker(begin, self._tickers.remove, seconds)
 
     def later(self, callback: Callback) -> None:
         """See :meth:`Host.later`."""

@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 JOIN_S = 60  # how long a browser may take to join the session that was built for it
+JOINED_S = 0.25  # between two looks whether it did
 Callback = Callable[[], None]
 log = logging.getLogger(__name__)
 
@@ -45,10 +46,25 @@ def guarded(callback: Callback) -> Callback:
 
 
 class Ticker:
-    """A periodic callback that can be started and stopped again and again."""
+    """A periodic callback that can be started, stopped and slowed again and again.
 
-    def __init__(self, begin: Callable[[], Any], end: Callable[[Any], None]) -> None:
-        self._begin, self._end = begin, end
+    Parameters
+    ----------
+    begin : callable
+        Takes the seconds between two calls, and returns what ``end`` takes.
+    end : callable
+    seconds : float
+
+    Attributes
+    ----------
+    seconds : float
+        Between two calls.
+    """
+
+    def __init__(
+        self, begin: Callable[[float], Any], end: Callable[[Any], None], seconds: float
+    ) -> None:
+        self._begin, self._end, self.seconds = begin, end, seconds
         self._handle: Any = None
 
     @property
@@ -59,13 +75,21 @@ class Ticker:
     def start(self) -> None:
         """Begin to call; does nothing where it runs already."""
         if self._handle is None:
-            self._handle = self._begin()
+            self._handle = self._begin(self.seconds)
 
     def stop(self) -> None:
         """Cease to call."""
         handle, self._handle = self._handle, None
         if handle is not None:
             self._end(handle)
+
+    def pace(self, seconds: float) -> None:
+        """Call each ``seconds`` from now on."""
+        if seconds != self.seconds:
+            self.seconds = seconds
+            if self.running:
+                self.stop()
+                self.start()
 
 
 class Host(ABC):
@@ -160,14 +184,15 @@ class ServerHost(Host):
         self._kept: Any = None
         self.doc.add_next_tick_callback(self._keep)
         self.doc.add_timeout_callback(self._let_go, JOIN_S * 1000)
-        pn.state.onload(self._let_go)
+        self._watch_join = self.every(JOINED_S, self._let_go_once_joined)
 
     def every(self, seconds: float, callback: Callback) -> Ticker:
         """See :meth:`Host.every`."""
         call = self._with_document(callback)
         return Ticker(
-            lambda: self.doc.add_periodic_callback(call, round(seconds * 1000)),
+            lambda period: self.doc.add_periodic_callback(call, round(period * 1000)),
             self._remove,
+            seconds,
         )
 
     def later(self, callback: Callback) -> None:
@@ -227,8 +252,15 @@ class ServerHost(Host):
         if session is not None and session.connection_count == 0:
             self._kept = session
             session.block_expiration()
+            self._watch_join.start()
+
+    def _let_go_once_joined(self) -> None:
+        # Not once the page is loaded: one that is closed before it would go on for nobody.
+        if self._kept is not None and self._kept.connection_count:
+            self._let_go()
 
     def _let_go(self) -> None:
+        self._watch_join.stop()
         session, self._kept = self._kept, None
         if session is not None:
             session.unblock_expiration()
@@ -253,12 +285,12 @@ class NotebookHost(Host):
         """See :meth:`Host.every`."""
         from tornado.ioloop import PeriodicCallback
 
-        def begin() -> Any:
-            periodic = PeriodicCallback(guarded(callback), seconds * 1000)
+        def begin(period: float) -> Any:
+            periodic = PeriodicCallback(guarded(callback), period * 1000)
             self.loop.add_callback(periodic.start)
             return periodic
 
-        return Ticker(begin, lambda periodic: self.loop.add_callback(periodic.stop))
+        return Ticker(begin, lambda periodic: self.loop.add_callback(periodic.stop), seconds)
 
     def later(self, callback: Callback) -> None:
         """See :meth:`Host.later`."""
@@ -289,7 +321,7 @@ class ScriptHost(Host):
 
     def every(self, seconds: float, callback: Callback) -> Ticker:
         """See :meth:`Host.every`; here it never calls."""
-        return Ticker(object, lambda handle: None)
+        return Ticker(lambda period: object(), lambda handle: None, seconds)
 
     def later(self, callback: Callback) -> None:
         """See :meth:`Host.later`; here at once, on the thread that asks."""

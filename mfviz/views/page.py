@@ -260,7 +260,7 @@ def build(host: Host, defaults: Mapping[str, Any] | None = None) -> Any:
             bar.set_theme(view.theme)
 
     if isinstance(host, ServerHost):
-        view.session.beat = Beat(view.board.rmse.figure, lambda: host.now)
+        view.session.beat = Beat(view.board.rmse.figure, lambda: host.now, view.session.ticker)
     bar.set_theme(view.theme)
     bar.on_theme = toggle_theme
     bar.on_tab = view.show_tab

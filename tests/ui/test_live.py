@@ -12,6 +12,19 @@ pytestmark = pytest.mark.ui
 LONG = {"data": "toy", "solver": "fpsgd", "compare": "none", "epochs": 2000, "pace": 5}
 PAIR = {"data": "small-100k", "solver": "fpsgd", "compare": "als"}
 
+# How often CSS variables of Bokeh's are asked for in a second of a live run.
+STYLES_READ = """async () => {
+  const ask = CSSStyleDeclaration.prototype.getPropertyValue
+  let count = 0
+  CSSStyleDeclaration.prototype.getPropertyValue = function (name) {
+    if (name.startsWith("--bk-")) count++
+    return ask.call(this, name)
+  }
+  await new Promise((done) => setTimeout(done, 1000))
+  CSSStyleDeclaration.prototype.getPropertyValue = ask
+  return count
+}"""
+
 
 def start(opener, query):
     """A page with a run that goes on, and the run's id."""
@@ -42,6 +55,7 @@ def test_two_solvers_stream_into_all_three_figures_while_they_run(opener):
     before = len(desk.epochs("A"))
     desk.until("the curve grows", lambda: len(desk.epochs("A")) > before)
     assert "running" in desk.status
+    assert desk.page.evaluate(STYLES_READ) == 0, "Bokeh has the browser work out styles anew"
     assert desk.ended(runs[0]) is None, "all this was seen while the run went on"
     desk.button("Stop").click()
     desk.until("both runs have ended", lambda: all(desk.ended(run) for run in runs))

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 from bokeh.document import Document
 from bokeh.document.events import DocumentChangedEvent, SessionCallbackAdded
-from bokeh.server.callbacks import NextTickCallback
+from bokeh.server.callbacks import NextTickCallback, PeriodicCallback
 from panel.io.state import set_curdoc
 
 from mfviz.views.host import ServerHost
@@ -70,5 +70,37 @@ def test_nothing_is_added_to_a_page_that_is_gone() -> None:
         from_a_thread(lambda: host.later(lambda: None))
         await asyncio.sleep(0.01)
         assert heard == []
+
+    asyncio.run(page())
+
+
+class Kept:
+    """A session of Bokeh's, as far as its life is concerned."""
+
+    def __init__(self) -> None:
+        self.connection_count = self.blocked = 0
+
+    def block_expiration(self) -> None:
+        self.blocked += 1
+
+    def unblock_expiration(self) -> None:
+        self.blocked -= 1
+
+
+def test_a_page_that_is_closed_before_it_is_loaded_may_end() -> None:
+    async def page() -> None:
+        host = served()
+        session = Kept()
+        host.doc.session_context.session = session
+        for callback in list(host.doc.session_callbacks):
+            if isinstance(callback, NextTickCallback):
+                callback.callback()
+        (look,) = [c for c in host.doc.session_callbacks if isinstance(c, PeriodicCallback)]
+        look.callback()
+        assert session.blocked == 1, "no browser has joined yet: it may be slow"
+        session.connection_count = 1
+        look.callback()
+        assert session.blocked == 0
+        assert look not in host.doc.session_callbacks
 
     asyncio.run(page())

@@ -10,6 +10,7 @@ import pytest
 from bokeh.plotting import figure
 
 from mfviz.views.beat import PATIENCE_S, Beat
+from mfviz.views.headless import HeadlessHost
 from mfviz.views.host import guarded
 from tests.fakes import make_events
 from tests.views.stage import Stage
@@ -264,7 +265,7 @@ def test_a_part_that_fails_leaves_the_others_alive(monkeypatch, caplog):
 
 def test_nothing_is_sent_before_the_browser_has_painted_what_it_has():
     stage = Stage()
-    beat = stage.session.beat = Beat(figure(), lambda: stage.host.now)
+    beat = stage.session.beat = Beat(figure(), lambda: stage.host.now, stage.session.ticker)
     (a,) = stage.run()[:1]
     a.play(1)
     stage.host.advance(0.3)
@@ -284,7 +285,7 @@ def test_nothing_is_sent_before_the_browser_has_painted_what_it_has():
 
 def test_a_browser_that_paints_all_of_the_time_gets_a_rest():
     now = 10.0
-    beat = Beat(figure(), lambda: now)
+    beat = Beat(figure(), lambda: now, HeadlessHost().every(0.02, lambda: None))
     assert beat.due(now)
     beat.send(now)
     assert not beat.due(10.05), "the answer is owed"
@@ -292,6 +293,25 @@ def test_a_browser_that_paints_all_of_the_time_gets_a_rest():
     beat._model.tags = [1]  # it took 60 ms
     assert not beat.due(10.07)
     assert beat.due(10.08)
+
+
+@pytest.mark.parametrize(("took", "pause"), [(0.02, 0.3), (0.1, 0.5), (0.4, 0.6)])
+def test_at_full_speed_news_is_sent_and_looked_for_less_often(took: float, pause: float):
+    now, looks = 10.0, []
+    host = HeadlessHost()
+    ticker = host.every(0.05, lambda: looks.append(host.now))
+    ticker.start()
+    beat = Beat(figure(), lambda: now, ticker)
+    beat.send(now)
+    now += took
+    beat._model.tags = [1]
+    assert not beat.due(10.0 + pause - 0.01, rarely=True)
+    assert beat.due(10.0 + pause + 0.01, rarely=True)
+    host.advance(1.0)
+    assert len(looks) == 10
+    beat.due(now)
+    host.advance(1.0)
+    assert len(looks) == 30
 
 
 def test_a_fresh_run_is_drawn_once_it_has_something_to_show_or_a_little_later():
