@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from mfviz.kernels import simd, spans
+from mfviz.kernels.compiling import kernel, part
 from mfviz.kernels.metrics import dot
 from mfviz.kernels.strata import barrier
 from mfviz.kernels.uncounted import uncounted
@@ -49,7 +49,7 @@ class Batch(NamedTuple):
     new_bi: np.ndarray
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def _errors(ratings, start, low, high, P, Q, bu, bi, rates, e, worker, workers):
     """Compute the errors of this worker's share of ratings ``low`` to ``high``."""
     count = high - low
@@ -61,7 +61,7 @@ def _errors(ratings, start, low, high, P, Q, bu, bi, rates, e, worker, workers):
         e[t - start] = ratings[t].r - z
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def _count(ratings, low, high, hits_u, hits_i, worker, workers):
     """Count the hits of this worker's rows among ratings ``low`` to ``high``."""
     for t in range(low, high):
@@ -72,7 +72,7 @@ def _count(ratings, low, high, hits_u, hits_i, worker, workers):
             hits_i[i] += 1
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
+@part(inline="always")
 def _add(X, x, Y, y, bx, e, hits, new, new_b, form, size, rates):
     """Add one rating's step to the new row ``x``, which is begun at its first hit."""
     count = abs(hits[x])
@@ -98,7 +98,7 @@ def _add(X, x, Y, y, bx, e, hits, new, new_b, form, size, rates):
         new_b[x] += rates.lr_bias * share * (e - rates.lam_bias * bx[x])
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def _sums(ratings, start, low, high, size, P, Q, bu, bi, rates, form, batch, worker, workers):
     """Add the steps of ratings ``low`` to ``high`` to this worker's rows; return its visits."""
     visits = 0
@@ -112,7 +112,7 @@ def _sums(ratings, start, low, high, size, P, Q, bu, bi, rates, form, batch, wor
     return visits
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
+@part(inline="always")
 def _put(X, x, bx, hits, new, new_b):
     """Put a new row in place, once."""
     if hits[x] != 0:
@@ -122,7 +122,7 @@ def _put(X, x, bx, hits, new, new_b):
         bx[x] = new_b[x]
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def _steps(ratings, low, high, P, Q, bu, bi, batch, worker, workers):
     """Put this worker's new rows of ratings ``low`` to ``high`` in place."""
     for t in range(low, high):
@@ -133,7 +133,7 @@ def _steps(ratings, low, high, P, Q, bu, bi, batch, worker, workers):
             _put(Q, i, bi, batch.hits_i, batch.new_Q, batch.new_bi)
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def _phase(
     phase, ratings, start, low, high, size, P, Q, bu, bi, rates, form, batch, worker, workers
 ):
@@ -150,7 +150,7 @@ def _phase(
     return 0
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def run_batches(
     steps, first, last, ratings, P, Q, bu, bi, rates, form, batch, arrivals, waits, worker,
     workers, rows, fill,
