@@ -30,16 +30,17 @@ explore: $(BASE)
 	@$(RUN) mfviz explore $(if $(PORT),--port $(PORT)) $(ARGS)
 
 # Tests with a browser hold the page to deadlines, and leave half of two cores idle: the others run
-# behind them at the lowest priority, and tell at their end what they found. What a file prepares is
-# prepared once: a file stays with one worker. Code 5 says that ARGS chose no test of that half.
+# behind them at the lowest priority, and tell at their end what they found; so does what is ALSO to
+# be made. They wait now and then, hence three workers. What a file prepares is prepared once: a file
+# stays with one worker. Code 5 says that ARGS chose no test of that half.
 test: $(DEV) browser
-	@$(MAKE) --no-print-directory --keep-going --jobs 2 test-page test-behind
+	@$(MAKE) --no-print-directory --keep-going --jobs 3 test-page test-behind $(ALSO)
 
 test-page:
-	@$(RUN) pytest -m ui $(ARGS) || [ $$? -eq 5 ]
+	@$(RUN) pytest -m ui -o testpaths="tests/ui tests/notebook" $(ARGS) || [ $$? -eq 5 ]
 
 test-behind:
-	@nice -n 19 $(RUN) pytest -n 2 --dist loadfile --no-loadscope-reorder \
+	@nice -n 19 $(RUN) pytest -n 3 --dist loadfile --no-loadscope-reorder \
 	  -m "not ui" $(ARGS) >.tests-behind.log 2>&1; \
 	code=$$?; cat .tests-behind.log; [ $$code -eq 0 ] || [ $$code -eq 5 ]
 
@@ -92,7 +93,7 @@ dev: $(DEV)
 lint: $(DEV)
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check .
-	@$(RUN) mypy
+	@nice -n 19 $(RUN) mypy
 
 format: $(DEV)
 	@$(RUN) ruff check --fix .
