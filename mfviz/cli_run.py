@@ -209,7 +209,7 @@ def _settings(key: str, texts: tuple[str, ...], given: dict[str, Any]) -> dict[s
     """Read the settings that were given: a preset's, over them options' and those of --set."""
     from mfviz.experiments.proposals import published
     from mfviz.solvers.base import solver_class
-    from mfviz.views.settings import parse
+    from mfviz.views.values import parse
 
     known = solver_class(key).hyper_parameters()
     chosen = published(key, given["preset"]) if given["preset"] is not None else {}

@@ -19,8 +19,9 @@ from mfviz.views.icons import button_icon
 from mfviz.views.inputs import select, text
 from mfviz.views.parts import Html, box
 from mfviz.views.session import Session
-from mfviz.views.settings import NONE, Field, Key, write
+from mfviz.views.settings import NONE, Field, Key
 from mfviz.views.theme import sheet
+from mfviz.views.values import write
 
 __all__ = ["Drawer"]
 

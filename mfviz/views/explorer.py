@@ -19,12 +19,14 @@ from mfviz.data import catalog
 from mfviz.data.frames import as_ratings
 from mfviz.data.ways import Way
 from mfviz.errors import MfvizError
+from mfviz.solvers.base import registry
 from mfviz.views.cell import Cell
 from mfviz.views.host import Host, here, load_extension
 from mfviz.views.loading import Loader
-from mfviz.views.page import View
-from mfviz.views.settings import NONE, write
+from mfviz.views.page import PAGE_NAMES, View
+from mfviz.views.settings import NONE, Settings
 from mfviz.views.theme import sheet, variables
+from mfviz.views.values import write
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,6 +57,11 @@ class Explorer(pn.viewable.Viewer):
         Settings of the solvers: rank and workers of both, all others (epochs, lam, lr, ...) of A;
         those of B begin with ``b_``, as in ``b_epochs=20``. What is not given is proposed.
 
+    Raises
+    ------
+    ParameterError
+        If there is no such solver or setting, or a value is out of its bounds.
+
     Examples
     --------
     >>> from mfviz import Explorer
@@ -80,16 +87,17 @@ class Explorer(pn.viewable.Viewer):
         super().__init__(theme=theme)
         given = {name.replace("b_", "b.", 1) if name.startswith("b_") else name: value
                  for name, value in settings.items()}  # fmt: skip
+        query = {"solver": solver, "compare": compare or NONE, "seed": seed, **given}
+        query = {name: write(value) for name, value in query.items()}
+        if query != {"solver": "sgd", "compare": NONE, "seed": "0"}:  # which is known to be right
+            _check(query)
         self._host = host or here()
         named = isinstance(data, str | os.PathLike)
         self._ratings = None if named else as_ratings(data)
         name = os.fspath(data) if self._ratings is None else self._ratings.name
         self.view = View(
             self._host,
-            {
-                "data": name, "solver": solver, "compare": compare or NONE,
-                "seed": seed, "theme": theme, **{n: write(v) for n, v in given.items()},
-            },
+            {"data": name, "theme": theme, **query},
             load=None if self._ratings is None else Loader(self._load),
         )  # fmt: skip
         self.view.open()
@@ -249,6 +257,11 @@ class Explorer(pn.viewable.Viewer):
         if not written:
             raise MfvizError("No run has ended yet; wait() for it or stop() it, then save.")
         return written
+
+
+def _check(query: Mapping[str, str]) -> None:
+    """Refuse settings that a page would mend: who writes code reads no notices."""
+    Settings(registry(), "sgd").check(query, ignore=("split", *PAGE_NAMES))
 
 
 class _Outer(Cell):

@@ -8,7 +8,7 @@ proposal for the data and solver; an edited one stays.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +16,10 @@ import param
 
 from mfviz.backends.host import cpu_count
 from mfviz.errors import ParameterError
-from mfviz.solvers.base import Solver, expected
+from mfviz.solvers.base import Solver
+from mfviz.views.values import clamp, kind_of, parse, write
 
-__all__ = ["MAIN", "NONE", "SHARED", "Field", "Settings", "parse"]
+__all__ = ["MAIN", "NONE", "SHARED", "Field", "Settings"]
 
 SHARED = ("rank", "workers", "seed")
 MAIN = ("rank", "workers", "lam", "epochs", "lr", "seed")  # the rest stands under Advanced
@@ -66,72 +67,6 @@ class Field:
     choices: tuple[Any, ...]
     value: Any
     main: bool
-
-
-def kind_of(parameter: param.Parameter) -> str:
-    """Say which kind of field a declared parameter needs."""
-    if isinstance(parameter, param.Boolean):
-        return "switch"
-    if isinstance(parameter, param.Selector):
-        return "choice"
-    return "int" if isinstance(parameter, param.Integer) else "number"
-
-
-def parse(parameter: param.Parameter, text: Any, name: str) -> Any:
-    """Read a value as a person types it.
-
-    Raises
-    ------
-    ParameterError
-        If it is no value of that kind, or out of its bounds.
-    """
-    kind = kind_of(parameter)
-    try:
-        value = _convert(parameter, kind, text)
-        parameter._validate(value)
-    except (ValueError, TypeError, OverflowError, KeyError):
-        shown = repr(text) if isinstance(text, str) and not text.strip() else str(text)
-        raise ParameterError(f"{name} is {shown}; {expected(parameter)}.", name) from None
-    return value
-
-
-def clamp(parameter: param.Parameter, text: Any, name: str) -> tuple[Any, str]:
-    """Read a value from an address: the nearest allowed one, and a sentence if it differs."""
-    try:
-        return parse(parameter, text, name), ""
-    except ParameterError as error:
-        value = parameter.default
-        low, high = getattr(parameter, "bounds", None) or (None, None)
-        try:
-            number = float(text)
-        except (TypeError, ValueError):
-            number = None
-        if number is not None and low is not None and number < low:
-            value = low
-        elif number is not None and high is not None and number > high:
-            value = high
-        return value, f"{str(error).rstrip('.')}. {write(value)} is used."
-
-
-def write(value: Any) -> str:
-    """Write a value as it stands in a field, an address and the command line."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return format(value, ".6g") if isinstance(value, float) else str(value)
-
-
-def _convert(parameter: param.Parameter, kind: str, text: Any) -> Any:
-    if kind == "switch":
-        known = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}
-        return text if isinstance(text, bool) else known[str(text).lower()]
-    if kind == "choice":
-        return {str(choice): choice for choice in parameter.objects}[str(text)]
-    number = float(text)
-    if kind == "int":
-        if number != int(number):
-            raise ValueError(text)
-        return int(number)
-    return number
 
 
 class Settings:
@@ -285,13 +220,33 @@ class Settings:
 
     def read(self, query: Mapping[str, str], ignore: Iterable[str] = ()) -> list[str]:
         """Take settings from an address and return a sentence for each that had to be mended."""
-        notices = []
+        found = self._take(query, frozenset(ignore))
+        return [f"{str(error).rstrip('.')}. {remedy}".rstrip() for error, remedy in found]
+
+    def check(self, query: Mapping[str, str], ignore: Iterable[str] = ()) -> None:
+        """Take settings as in an address, and mend nothing.
+
+        Raises
+        ------
+        ParameterError
+            For the first that would have to be mended.
+        """
+        for error, _ in self._take(query, frozenset(ignore)):
+            raise error
+
+    def _take(
+        self, query: Mapping[str, str], ignore: frozenset[str]
+    ) -> Iterator[tuple[ParameterError, str]]:
+        """Take settings; yield what is wrong with one, and what is done instead."""
         for slot, name in (("A", "solver"), ("B", "compare")):
             wanted = query.get(name)
             wanted = "" if wanted == NONE else wanted
             if wanted and wanted not in self.registry:
-                notices.append(f"No solver is called {wanted!r}; there are "
-                               f"{', '.join(self.registry)}.")  # fmt: skip
+                known = ", ".join(self.registry)
+                yield (
+                    ParameterError(f"No solver is called {wanted!r}; there are {known}.", name),
+                    "",
+                )
             elif wanted is not None and (wanted or slot == "B"):
                 self.solvers[slot] = wanted
         by_name = {
@@ -299,29 +254,28 @@ class Settings:
             for slot in self.slots
             for name in self.solver_class(slot).hyper_parameters()
         }
-        notices += self._read_backends(query)
+        places = {_query_name((slot, "backend")): slot for slot in ("A", "B")}
         for name, text in query.items():
-            if name in ("solver", "compare", "backend", "b.backend") or name in ignore:
-                continue
-            if name not in by_name:
-                notices.append(f"The address sets {name!r}, which is no setting here; ignored.")
-                continue
-            key = by_name[name]
-            self._values[key], notice = clamp(self._parameter(key), text, key[1])
-            if notice:
-                notices.append(notice)
-        return notices
+            if name in places:
+                yield from self._take_backend(places[name], text)
+            elif name in by_name:
+                key = by_name[name]
+                self._values[key], error = clamp(self._parameter(key), text, key[1])
+                if error is not None:
+                    yield error, f"{write(self._values[key])} is used."
+            elif name not in ("solver", "compare") and name not in ignore:
+                solvers = " or ".join(self.solvers[slot] for slot in self.slots)
+                yield (
+                    ParameterError(f"{name!r} is no setting of {solvers}.", name),
+                    "It is ignored.",
+                )
 
-    def _read_backends(self, query: Mapping[str, str]) -> list[str]:
-        notices = []
-        for slot in self.slots:
-            wanted = query.get(_query_name((slot, "backend")))
-            if wanted:
-                try:
-                    self.choose_backend(slot, wanted)
-                except ParameterError as error:
-                    notices.append(f"{str(error).rstrip('.')}. {self.backend(slot)} is used.")
-        return notices
+    def _take_backend(self, slot: Slot, wanted: str) -> Iterator[tuple[ParameterError, str]]:
+        if wanted and slot in self.slots:
+            try:
+                self.choose_backend(slot, wanted)
+            except ParameterError as error:
+                yield error, f"{self.backend(slot)} is used."
 
     def _key(self, slot: Slot, name: str) -> Key:
         return ("both" if name in SHARED else slot, name)

@@ -11,7 +11,7 @@ import pandas as pd
 import panel as pn
 import pytest
 
-from mfviz.errors import MfvizError
+from mfviz.errors import MfvizError, ParameterError
 from mfviz.experiments.store import open_run
 from mfviz.views.explorer import Explorer
 
@@ -30,6 +30,34 @@ def ran():
 
 def test_it_shows_itself():
     assert isinstance(pn.panel(Explorer()), pn.viewable.Viewable)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"foo": 1}, "'foo' is no setting of sgd."),
+        ({"b_lam": 0.1}, "'b.lam' is no setting of sgd."),
+        ({"compare": "als", "b_lr": 0.1}, "'b.lr' is no setting of sgd or als."),
+        ({"rank": -3}, "rank is -3; it must be a whole number from 1 to 4096."),
+        ({"rank": 100_000}, "rank is 100000; it must be a whole number from 1 to 4096."),
+        ({"lam": "much"}, "lam is much; it must be"),
+        ({"seed": 1.5}, "seed is 1.5; it must be a whole number"),
+        ({"solver": "magic"}, "No solver is called 'magic'; there are als, "),
+        ({"compare": "magic"}, "No solver is called 'magic'"),
+        ({"backend": "tpu"}, "backend is tpu"),
+    ],
+)
+def test_a_setting_that_the_page_would_mend_is_refused_in_code(given: dict[str, Any], words: str):
+    with pytest.raises(ParameterError) as refused:
+        Explorer(**given)
+    assert str(refused.value).startswith(words)
+
+
+def test_settings_of_the_page_are_taken_in_code():
+    explorer = Explorer(compare="als", b_lam=0.2, pace=5, tab="timeline", split="time")
+    explorer.view.desk.complete()
+    assert explorer.view.desk.notices == []
+    assert "mfviz.make_solver('als', problem, rank=16, lam=0.2" in explorer.code()
 
 
 def test_runs_are_a_table(ran):
@@ -85,11 +113,8 @@ def test_ratings_in_memory_are_trained_and_the_code_takes_them():
 def test_wrong_settings_say_so():
     with pytest.raises(MfvizError, match="nowhere"):
         Explorer(data="nowhere").run()
-    explorer = Explorer(rank=100_000)
-    explorer.view.desk.complete()
-    assert "rank is 100000" in explorer.view.desk.notices[0]
     with pytest.raises(MfvizError, match="No run has ended"):
-        explorer.save("x.mfviz")
+        Explorer().save("x.mfviz")
 
 
 def test_the_theme_can_be_changed():

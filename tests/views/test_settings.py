@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from mfviz.errors import ParameterError
 from mfviz.solvers.base import registry
-from mfviz.views.settings import MAIN, Settings, write
+from mfviz.views.settings import MAIN, Settings
+from mfviz.views.values import write
 from tests.views.stage import make_desk
 
 
