@@ -37,7 +37,7 @@ test: $(DEV) browser
 	@$(MAKE) --no-print-directory --keep-going --jobs 3 test-page test-behind $(ALSO)
 
 test-page:
-	@$(RUN) pytest -m ui -o testpaths="tests/ui tests/notebook" $(ARGS) || [ $$? -eq 5 ]
+	@$(RUN) pytest -m ui -o testpaths="tests/notebook tests/ui" $(ARGS) || [ $$? -eq 5 ]
 
 test-behind:
 	@nice -n 19 $(RUN) pytest -n 3 --dist loadfile --no-loadscope-reorder \
