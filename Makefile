@@ -30,13 +30,14 @@ explore: $(BASE)
 	@$(RUN) mfviz explore $(if $(PORT),--port $(PORT)) $(ARGS)
 
 # Tests with a browser hold the page to deadlines, and leave half of two cores idle: the others run
-# behind them at the lowest priority, and tell at their end what they found. What a file prepares is
-# prepared once: a file stays with one worker. Code 5 says that ARGS chose no test of that half.
+# behind them at the lowest priority, and tell at their end what they found; so does what is ALSO to
+# be made. What a file prepares is prepared once: a file stays with one worker. Code 5 says that ARGS
+# chose no test of that half.
 test: $(DEV) browser
-	@$(MAKE) --no-print-directory --keep-going --jobs 3 test-page test-behind $(ALSO)
+	@$(MAKE) --no-print-directory --keep-going --jobs 4 test-page test-behind $(ALSO)
 
 test-page:
-	@$(RUN) pytest -m ui $(ARGS) || [ $$? -eq 5 ]
+	@$(RUN) pytest -m ui -o testpaths="tests/notebook tests/ui" $(ARGS) || [ $$? -eq 5 ]
 
 test-behind:
 	@nice -n 19 $(RUN) pytest -n 2 --dist loadfile --no-loadscope-reorder \
@@ -107,7 +108,7 @@ dev: $(DEV)
 lint: $(DEV)
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check .
-	@$(RUN) mypy
+	@nice -n 19 $(RUN) mypy
 
 format: $(DEV)
 	@$(RUN) ruff check --fix .

@@ -302,3 +302,16 @@ def test_apps_only_compose() -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def test_tests_with_a_browser_are_where_make_looks_for_them() -> None:
+    """The Makefile lets pytest look in few folders, as to read all files takes ten seconds."""
+    made = (ROOT / "Makefile").read_text(encoding="utf-8")
+    folders = re.findall(r'-m ui -o testpaths="([^"]+)"', made)[0].split()
+    mark = "mark" + ".ui"
+    marked = {
+        path.parent.relative_to(ROOT).as_posix()
+        for path in (ROOT / "tests").rglob("*.py")
+        if mark in path.read_text(encoding="utf-8")
+    }
+    assert marked == set(folders)

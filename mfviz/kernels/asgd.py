@@ -7,10 +7,10 @@ apsgd at any time.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from mfviz.kernels import simd, spans
+from mfviz.kernels.compiling import kernel, part
 from mfviz.kernels.fractional import take_step
 from mfviz.kernels.rows import shuffle_row, take_rows
 
@@ -19,7 +19,7 @@ __all__ = ["visit_row", "visit_rows"]
 _AHEAD = 6  # ratings whose rows of the other side are asked for before they are needed
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def visit_row(X, x, Y, bx, by, index, r, first, stop, rates):
     """Update row ``x`` of X and its bias by its ratings ``first`` to ``stop``, one by one.
 
@@ -66,7 +66,7 @@ def visit_row(X, x, Y, bx, by, index, r, first, stop, rates):
             bx[x] += rates.lr_bias * (e - rates.lam_bias * bx[x])
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def visit_rows(
     X, Y, bx, by, indptr, index, r, base, low, high, size, most_ns, counter, seed, rates,
     ends, rows, fill, worker, tag,

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from mfviz.kernels import simd
+from mfviz.kernels.compiling import kernel
 
 __all__ = ["average_rows", "count_touches"]
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def count_touches(ratings, start, stop, users, items):
     """Count the visits of each row among records ``start`` to ``stop``.
 
@@ -25,7 +25,7 @@ def count_touches(ratings, start, stop, users, items):
         items[ratings[t].i] += 1
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def average_rows(X, b, copies, biases, touches, plain, first, stop):
     """Set rows ``first`` to ``stop`` of model and copies to their average; forget the touches.
 

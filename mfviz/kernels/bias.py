@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from mfviz.kernels import simd, spans
+from mfviz.kernels.compiling import kernel, part
 from mfviz.kernels.gather import gather, load_run, store_run
 from mfviz.kernels.metrics import dot
 from mfviz.kernels.rows import take_rows, take_share
@@ -48,7 +48,7 @@ class Biases(NamedTuple):
     on: bool
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def best_bias(total, count, biases):
     """Return the best bias of a row.
 
@@ -64,7 +64,7 @@ def best_bias(total, count, biases):
     return np.float32(total / (count + biases.lam * (count if biases.weighted else 1)))
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def centre_rows(
     X, Y, biases, indptr, index, r, target, stop, share, counter, rows, fill, worker, tag
 ):
@@ -108,7 +108,7 @@ def centre_rows(
     )  # fmt: skip
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def _shift_row(order, x, t, YT, change):
     """Take feature ``t``, if any, and ``change`` of the other side off the residual of a row."""
     a, b = order.indptr[x], order.indptr[x + 1]
@@ -125,7 +125,7 @@ def _shift_row(order, x, t, YT, change):
         order.R[s] -= w * y[col] + change[col]
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def step_rows(
     order, YT, t, biases, change, step, low, high, size, counter, rows, fill, worker, tag
 ):

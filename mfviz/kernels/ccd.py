@@ -7,11 +7,11 @@ in cache meanwhile. Sums are float32 over ``_BLOCK`` ratings, then float64.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from mfviz.kernels import simd, spans
 from mfviz.kernels.bias import best_bias
+from mfviz.kernels.compiling import kernel, part
 from mfviz.kernels.gather import gather_column, load_run, store_run
 from mfviz.kernels.metrics import dot
 from mfviz.kernels.rows import take_rows
@@ -22,7 +22,7 @@ __all__ = ["fit_row", "fit_rows"]
 _BLOCK = 512
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def _pass(e, step, Y, k, index, a, b):
     """Take ``step`` times feature ``k - 1`` off ``e``; return ``sum e y_k`` and ``sum y_k^2``."""
     top = bottom = 0.0
@@ -51,7 +51,7 @@ def _pass(e, step, Y, k, index, a, b):
     return top, bottom
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def fit_row(X, x, Y, biases, index, r, e, a, b, rank, ridge):
     """Set the bias and the features of row ``x`` of X, one by one, to their best values.
 
@@ -109,7 +109,7 @@ def fit_row(X, x, Y, biases, index, r, e, a, b, rank, ridge):
         step = new - was
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def fit_rows(
     X, Y, biases, indptr, index, r, e, low, high, size, counter, rank, lam, weighted,
     ends, rows, fill, worker, tag,

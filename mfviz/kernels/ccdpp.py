@@ -17,10 +17,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from mfviz.kernels import simd, spans
+from mfviz.kernels.compiling import kernel, part
 from mfviz.kernels.gather import (
     gather,
     gather_rest,
@@ -88,14 +88,14 @@ class Feature(NamedTuple):
     waits: int
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def _best(top, bottom, count, lam, weighted):
     """Return the best value of a number, and the curvature of the objective in it."""
     bottom += lam * count if weighted else lam
     return np.float32(top / bottom) if bottom > 0.0 else np.float32(0.0), bottom
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def _gained(was, new, bottom):
     """Return by how much a best step lowers the objective."""
     step = np.float64(new) - np.float64(was)
@@ -106,7 +106,7 @@ def _gained(was, new, bottom):
 # counting references to them would cost as much as a hundred ratings.
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def _fit_items(order, users, first, stop, t, pending, lam, weighted):
     """Add feature ``t`` back to rows, take ``pending`` off, and set t to its best values."""
     indptr, cols, R, XT, mine = order.indptr, order.cols, order.R, order.XT, order.seen
@@ -141,7 +141,7 @@ def _fit_items(order, users, first, stop, t, pending, lam, weighted):
             gain[x] = _gained(was, new, bottom)
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def _fit_users(order, items, first, stop, t, pending, lam, weighted):
     """Add feature ``t`` back to rows, take ``pending`` off, and set t to its best values."""
     indptr, cols, R, XT, mine = order.indptr, order.cols, order.R, order.XT, order.seen
@@ -176,7 +176,7 @@ def _fit_users(order, items, first, stop, t, pending, lam, weighted):
             gain[x] = _gained(was, new, bottom)
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def _fit_again(order, YT, side, first, stop, t, lam, weighted):
     """Set feature ``t``, which was added back already, to its best values."""
     indptr, cols, R, XT, mine = order.indptr, order.cols, order.R, order.XT, order.seen
@@ -205,7 +205,7 @@ def _fit_again(order, YT, side, first, stop, t, lam, weighted):
             mine[x, 1] = new
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def _fit_rows(order, other, step, first, stop, lam, weighted):
     """Do a step (columns as in :class:`Feature`) for rows ``first`` to ``stop``."""
     side, t, pending, again = step[0], step[1], step[2], step[3]
@@ -217,7 +217,7 @@ def _fit_rows(order, other, step, first, stop, lam, weighted):
         _fit_items(order, other, first, stop, t, pending, lam, weighted)
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def _write_back(order, low, high, worker, workers):
     """Copy this worker's share of features ``low`` to ``high`` (included) from XT to X.
 
@@ -229,7 +229,7 @@ def _write_back(order, low, high, worker, workers):
             order.X[x, t] = order.XT[t, x]
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def run_passes(
     steps, first, last, taken, slices, parts, users, items, lam, weighted,
     arrivals, waits, workers, counted, rows, fill, worker,
@@ -290,7 +290,7 @@ def run_passes(
         _write_back(order, steps[first, 1], steps[last - 1, 1], worker, workers)
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def subtract_model(X, Y, bx, by, mu, indptr, index, R, first, stop):
     """Take ``mu + bx[x] + by[y] + X[x] . Y[y]`` off rows ``first`` to ``stop`` of a residual.
 
@@ -309,7 +309,7 @@ def subtract_model(X, Y, bx, by, mu, indptr, index, R, first, stop):
             R[t] -= mu + bx[x] + by[index[t]] + dot(X, Y, x, index[t])
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def refresh(row, col, r, start, stop, X, Y, bx, by, mu, pending, indptr, R, repair):
     """Compute the residual of ratings ``start`` to ``stop`` anew and return its largest drift.
 
@@ -349,7 +349,7 @@ def refresh(row, col, r, start, stop, X, Y, bx, by, mu, pending, indptr, R, repa
     return drift
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def rewind(indptr):
     """Set ``indptr`` back to the beginnings of the rows, after it has walked to their ends.
 

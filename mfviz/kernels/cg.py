@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numba import types
 from numba.extending import overload
 
 from mfviz.kernels import doubles, simd
 from mfviz.kernels.als import sum_system
+from mfviz.kernels.compiling import PART, kernel, part
 from mfviz.kernels.halves import load_half, store_half
 from mfviz.kernels.rows import take_share
 from mfviz.kernels.simd import clock_ns
@@ -52,7 +52,7 @@ class Stored(NamedTuple):
     half: bool
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
+@part(fastmath={"reassoc", "contract"})
 def _dot(a, b):
     """Return the dot product of two vectors in float64 (the one sum that may be reordered)."""
     s = 0.0
@@ -61,7 +61,7 @@ def _dot(a, b):
     return s
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def _add(out, factor, y):
     """Add ``factor y`` to ``out``."""
     for j in range(len(out)):
@@ -73,7 +73,7 @@ def _add_products(Y, index, r, first, n, x, data, model, out, parts):
     raise NotImplementedError("for compiled code only")
 
 
-@overload(_add_products, jit_options={"nogil": True}, inline="never")
+@overload(_add_products, jit_options=PART, inline="never")
 def _add_products_of(Y, index, r, first, n, x, data, model, out, parts):
     if isinstance(index, types.NoneType):
         return _of_stored
@@ -102,7 +102,7 @@ def _of_stored(Y, index, r, first, n, x, data, model, out, parts):
         _add(out, model * x[k], Y[k])
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def approach_row(row, Y, index, r, first, n, ridge, steps, tolerance, vectors, parts):
     """Overwrite a row with ``steps`` steps of conjugate gradients from what it was.
 
@@ -159,7 +159,7 @@ def approach_row(row, Y, index, r, first, n, ridge, steps, tolerance, vectors, p
         row[j] = p[j]
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def _store_system(Y, index, r, first, n, system):
     """Sum a row's system, divide it by the number of ratings and round A as it is stored."""
     A, b, packed, f = system.A, system.b, system.packed, Y.shape[1]
@@ -181,7 +181,7 @@ def _approach(row, Y, index, r, first, n, ridge, steps, tolerance, vectors, part
     raise NotImplementedError("for compiled code only")
 
 
-@overload(_approach, jit_options={"nogil": True}, inline="never")
+@overload(_approach, jit_options=PART, inline="never")
 def _approach_of(row, Y, index, r, first, n, ridge, steps, tolerance, vectors, parts):
     return _from_system if isinstance(parts, types.NamedTuple) else _from_ratings
 
@@ -195,7 +195,7 @@ def _from_system(row, Y, index, r, first, n, ridge, steps, tolerance, vectors, p
     approach_row(row, parts.A, None, parts.b, 0, 0, ridge / n, steps, tolerance, vectors, ())
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def approach_rows(
     X, Y, indptr, index, r, stop, share, counter, lam, weighted, steps, tolerance,
     vectors, parts, ends, span_rows, span_fill, worker, tag,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from mfviz.kernels import simd, spans
+from mfviz.kernels.compiling import kernel
 from mfviz.kernels.halves import load_half, store_half
 
 __all__ = ["visit_chunks", "visit_halves"]
@@ -13,7 +13,7 @@ __all__ = ["visit_chunks", "visit_halves"]
 _SEGMENT = 512  # visits between two looks at the clock and the signal
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def visit_halves(u, i, r, P, Q, lr, lam):
     """Visit one rating and round both rows to float16.
 
@@ -35,7 +35,7 @@ def visit_halves(u, i, r, P, Q, lr, lam):
         store_half(Q, i, k, simd.fma(step, p, simd.mul(keep, q)))
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def visit_chunks(
     ratings, starts, length, at, stop, most_ns, signal, P, Q, lr, lam, rows, fill, worker
 ):

@@ -8,10 +8,10 @@ was overwritten, and a *lost write* of the counter stands for one of the row.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from mfviz.kernels import simd, spans
+from mfviz.kernels.compiling import kernel, part
 from mfviz.kernels.sgd import visit
 
 __all__ = ["counted_until"]
@@ -19,7 +19,7 @@ __all__ = ["counted_until"]
 _SEGMENT = 1024  # ratings between two looks at the clock
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def _visit(rating, P, Q, bu, bi, rates, busy, written):
     """Visit a rating between its marks; return whether a row of it was another's, too."""
     u, i = np.int64(rating.u), P.shape[0] + np.int64(rating.i)
@@ -34,7 +34,7 @@ def _visit(rating, P, Q, bu, bi, rates, busy, written):
     return met
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def counted_until(
     ratings, start, stop, most_ns, signal, rows, fill, worker, P, Q, bu, bi, rates,
     busy, written, conflicts,

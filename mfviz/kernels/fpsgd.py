@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from mfviz.kernels import simd, spans, waits
+from mfviz.kernels.compiling import kernel, part
 from mfviz.kernels.order import random_bits
 from mfviz.kernels.row_rates import measure_norms, visit_block
 
@@ -61,14 +61,14 @@ class Scheduler(NamedTuple):
     held: np.ndarray
 
 
-@numba.njit(nogil=True, inline="always")
+@part(inline="always")
 def _fraction(s):
     """Return a random number in [0, 1); call it only with the lock held."""
     s.shared[DRAWN] += 1
     return (random_bits(s.seed, np.uint64(s.shared[DRAWN])) >> np.uint64(11)) * 2.0**-53
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def _take(s, worker):
     """Give the worker the free block with the least key; return it, or why there is none."""
     waits.lock(s.shared, LOCK)
@@ -94,7 +94,7 @@ def _take(s, worker):
     return best
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def _release(s, block):
     """Give a block back; its key becomes its count plus a new fraction."""
     waits.lock(s.shared, LOCK)
@@ -106,7 +106,7 @@ def _release(s, block):
     simd.atomic_add(s.shared, RELEASED, 1)
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def begin_iteration(s, P, Q, GP, GQ, worker):
     """Do this worker's part of measuring the rows' norms, and count it as done.
 
@@ -124,7 +124,7 @@ def begin_iteration(s, P, Q, GP, GQ, worker):
     simd.atomic_add(s.shared, BEGUN, 1)
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def all_have_begun(s, signal):
     """Wait until all workers have begun the iteration; False if there was a signal before.
 
@@ -144,7 +144,7 @@ def all_have_begun(s, signal):
     return True
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def fpsgd_until(
     ratings, offsets, s, worker, most, most_ns, signal, X, Y, GX, GY, rates, parts, rows, fill
 ):  # fmt: skip
@@ -207,7 +207,7 @@ def fpsgd_until(
     return visited
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def _await_release(shared, released, until, signal):
     """Spin until another block is released, a time or a signal; return the time."""
     tries, now = 0, simd.clock_ns()
@@ -222,7 +222,7 @@ def _await_release(shared, released, until, signal):
     return now
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def _end_wait(since, rows, fill, worker):
     """Write the wait that began at ``since``, if there was one (-1: none); return the time."""
     end, none, why = simd.clock_ns(), spans.NO_BLOCK, spans.NO_FREE_BLOCK

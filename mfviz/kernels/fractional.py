@@ -16,6 +16,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 from mfviz.kernels import simd
+from mfviz.kernels.compiling import PART
 
 __all__ = ["NEAR_ZERO", "Fractional", "take_step"]
 
@@ -86,7 +87,7 @@ def take_step(X, x, Y, y, t, e, rates):
     raise NotImplementedError("for compiled code only")
 
 
-@overload(take_step, jit_options={"nogil": True}, inline="always")
+@overload(take_step, jit_options=PART, inline="always")
 def _take_step(X, x, Y, y, t, e, rates):
     fractional = isinstance(rates, types.NamedTuple) and "sums" in rates.fields
     return _fractional_step if fractional else _plain_step

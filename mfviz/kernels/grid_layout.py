@@ -11,16 +11,15 @@ Knuth, The Art of Computer Programming 3, section 5.2, distribution counting.
 
 from __future__ import annotations
 
-import numba
-
 from mfviz.kernels import simd
+from mfviz.kernels.compiling import kernel
 
 __all__ = ["count_blocks", "order_block", "place_blocks"]
 
 _AHEAD = 16  # ratings whose place is asked for before it is needed
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def count_blocks(x, y, row_of_x, col_of_y, low, high, counts):
     """Count ratings ``low`` to ``high`` by block.
 
@@ -36,7 +35,7 @@ def count_blocks(x, y, row_of_x, col_of_y, low, high, counts):
         counts[row_of_x[x[t]] + col_of_y[y[t]]] += 1
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def place_blocks(x, y, r, scale, row_of_x, col_of_y, low, high, starts, swap, records):
     """Copy ratings ``low`` to ``high`` to their blocks.
 
@@ -64,7 +63,7 @@ def place_blocks(x, y, r, scale, row_of_x, col_of_y, low, high, starts, swap, re
         starts[block] = at + 1
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def order_block(records, start, stop, places, scratch):
     """Order the records of a block by ``u``; equal ones keep their order.
 

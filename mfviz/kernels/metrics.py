@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from mfviz.kernels import simd
+from mfviz.kernels.compiling import kernel, part
 
 __all__ = [
     "dot",
@@ -16,7 +16,7 @@ __all__ = [
 ]
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
+@part(inline="always")
 def dot(P, Q, u, i):
     """Return ``P[u] . Q[i]`` as float32, in the one order of summation that all kernels use.
 
@@ -31,7 +31,7 @@ def dot(P, Q, u, i):
     return simd.total(acc)
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def squared_error(u, i, r, start, stop, P, Q, bu, bi, mu, scale):
     """Return the sum of squared errors of ratings ``start`` to ``stop``, in the user's units.
 
@@ -65,7 +65,7 @@ def squared_error(u, i, r, start, stop, P, Q, bu, bi, mu, scale):
     return result
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def squared_error_slices(u, i, r, bounds, sums, worker, workers, P, Q, bu, bi, mu, scale):
     """Fill ``sums`` with the squared error of each slice; this worker takes every ``workers``-th.
 
@@ -84,7 +84,7 @@ def squared_error_slices(u, i, r, bounds, sums, worker, workers, P, Q, bu, bi, m
         sums[s] = squared_error(u, i, r, bounds[s], bounds[s + 1], P, Q, bu, bi, mu, scale)
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def squared_norms(A, weight):
     """Return the sum over rows of ``weight[row] * |A[row]|^2``, accumulated in float64.
 
@@ -100,7 +100,7 @@ def squared_norms(A, weight):
     return result
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def squared_deviation_slices(r, mean, bounds, sums, worker, workers):
     """Fill ``sums`` with the squared distances from the mean, slice by slice.
 

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from mfviz.kernels import simd, spans
+from mfviz.kernels.compiling import kernel, part
 from mfviz.kernels.metrics import dot
 from mfviz.kernels.strata import barrier
 from mfviz.kernels.uncounted import uncounted
@@ -61,13 +61,13 @@ class Batch(NamedTuple):
     new_bi: np.ndarray
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
+@part(inline="always")
 def _owner(x, workers):
     """Return the worker that a row belongs to (the division of 32 bits is the fast one)."""
     return np.int64(np.uint32(x) % np.uint32(workers))
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def _errors(ratings, start, size, low, high, P, Q, bu, bi, rates, batch, worker, workers):
     """Compute errors of this worker's share of a batch: the part from ``low`` to ``high`` of it.
 
@@ -88,7 +88,7 @@ def _errors(ratings, start, size, low, high, P, Q, bu, bi, rates, batch, worker,
         _deal(ratings, start, begin, end, batch, batch.ends[worker], workers)
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def _deal(ratings, start, begin, end, batch, ends, workers):
     """Put ratings of a share, in order, to the ends of their owners' parts."""
     for k in range(begin, end):
@@ -99,7 +99,7 @@ def _deal(ratings, start, begin, end, batch, ends, workers):
         ends[1, b] += 1
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def _begin_deal(ratings, start, first, last, ends, workers):
     """Write where each owner's part of a share begins; dealing moves that to where it ends."""
     ends[:, :] = 0
@@ -112,7 +112,7 @@ def _begin_deal(ratings, start, first, last, ends, workers):
             at, ends[side, owner] = at + ends[side, owner], at
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def _part(own, ends, side, share, worker, workers, size, low, high):
     """Return where ratings ``low`` to ``high`` of an owner's part of a share are in ``own``."""
     first = ends[share, side, worker - 1] if worker > 0 else size * share // workers
@@ -124,7 +124,7 @@ def _part(own, ends, side, share, worker, workers, size, low, high):
     return first, last
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def _count(ratings, start, low, high, size, batch, worker, workers):
     """Count the hits of this worker's rows among ratings ``low`` to ``high`` of the batch."""
     if workers == 1:
@@ -141,7 +141,7 @@ def _count(ratings, start, low, high, size, batch, worker, workers):
             batch.hits_i[ratings[start + batch.own_i[at]].i] += 1
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
+@part(inline="always")
 def _add(X, x, Y, y, bx, e, hits, new, new_b, form, size, rates):
     """Add one rating's step to the new row ``x``, which is begun at its first hit."""
     count = abs(hits[x])
@@ -167,7 +167,7 @@ def _add(X, x, Y, y, bx, e, hits, new, new_b, form, size, rates):
         new_b[x] += rates.lr_bias * share * (e - rates.lam_bias * bx[x])
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def _sums_alone(ratings, start, low, high, size, P, Q, bu, bi, rates, form, batch):
     """Add the steps of ratings ``low`` to ``high``, whoever's rows they are."""
     for t in range(start + low, start + high):
@@ -177,7 +177,7 @@ def _sums_alone(ratings, start, low, high, size, P, Q, bu, bi, rates, form, batc
     return high - low
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def _sums(ratings, start, low, high, size, P, Q, bu, bi, rates, form, batch, worker, workers):
     """Add the steps of ratings ``low`` to ``high`` to this worker's rows; return its visits."""
     e, hits_u, hits_i = batch.e, batch.hits_u, batch.hits_i
@@ -197,7 +197,7 @@ def _sums(ratings, start, low, high, size, P, Q, bu, bi, rates, form, batch, wor
     return visits
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
+@part(inline="always")
 def _put(X, x, bx, hits, new, new_b):
     """Put a new row in place, once."""
     if hits[x] != 0:
@@ -207,7 +207,7 @@ def _put(X, x, bx, hits, new, new_b):
         bx[x] = new_b[x]
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def _steps_alone(ratings, start, low, high, P, Q, bu, bi, batch):
     """Put the new rows of ratings ``low`` to ``high`` of the batch in place."""
     for t in range(start + low, start + high):
@@ -216,7 +216,7 @@ def _steps_alone(ratings, start, low, high, P, Q, bu, bi, batch):
         _put(Q, i, bi, batch.hits_i, batch.new_Q, batch.new_bi)
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def _steps(ratings, start, low, high, size, P, Q, bu, bi, batch, worker, workers):
     """Put this worker's new rows of ratings ``low`` to ``high`` of the batch in place."""
     for share in range(workers):
@@ -230,7 +230,7 @@ def _steps(ratings, start, low, high, size, P, Q, bu, bi, batch, worker, workers
             _put(Q, i, bi, batch.hits_i, batch.new_Q, batch.new_bi)
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def _phase(
     phase, ratings, start, low, high, size, P, Q, bu, bi, rates, form, batch, worker, workers
 ):
@@ -251,7 +251,7 @@ def _phase(
     return 0
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def run_batches(
     steps, first, last, ratings, P, Q, bu, bi, rates, form, batch, arrivals, waits, worker,
     workers, rows, fill,

@@ -7,10 +7,10 @@ of the ratings as 12-byte records and shuffle the records, which are then read i
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from mfviz.kernels import simd
+from mfviz.kernels.compiling import kernel, part
 
 __all__ = ["TRIPLE", "part_seed", "random_bits", "shuffle", "shuffle_numbers"]
 
@@ -20,7 +20,7 @@ _STEP = np.uint64(0x9E3779B97F4A7C15)
 _AHEAD = 16  # records asked for before they are needed
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
+@part(inline="always")
 def random_bits(seed, counter):
     """Return 64 random bits for a counter: the generator SplitMix64 (Steele, Lea, Flood 2014).
 
@@ -34,14 +34,14 @@ def random_bits(seed, counter):
     return x ^ (x >> np.uint64(31))
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
+@part(inline="always")
 def _draw(seed, j):
     """Return a whole number from 0 to j, all equally likely (to one part in 2^32 / j)."""
     bits = random_bits(seed, np.uint64(j)) >> np.uint64(32)
     return np.int64((bits * np.uint64(j + 1)) >> np.uint64(32))
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def part_seed(seed, part):
     """Return the seed of the shuffle of a part; ``seed`` itself for part 0.
 
@@ -50,7 +50,7 @@ def part_seed(seed, part):
     return seed if part == 0 else random_bits(seed, np.uint64(part))
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def shuffle(ratings, start, seed, high, low):
     """Shuffle the records from ``start`` on in place: steps ``high`` down to ``low`` of it.
 
@@ -78,7 +78,7 @@ def shuffle(ratings, start, seed, high, low):
         ratings[b].u, ratings[b].i, ratings[b].r = u, i, r
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def shuffle_numbers(numbers, start, stop, seed):
     """Shuffle ``numbers[start:stop]`` in place, as :func:`shuffle` does with records.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from mfviz.kernels import simd, spans
+from mfviz.kernels.compiling import kernel, part
 from mfviz.kernels.metrics import dot
 
 __all__ = ["KACZMARZ", "NONE", "WHITEN", "preconditioned_until"]
@@ -14,7 +14,7 @@ NONE, WHITEN, KACZMARZ = range(3)
 _SEGMENT = 512  # ratings between two looks at the clock
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def _whiten(C, g, X, x, lr):
     """Add ``lr C g[0]`` to row ``x`` of X, for a symmetric C.
 
@@ -31,7 +31,7 @@ def _whiten(C, g, X, x, lr):
         simd.store(X, x, c, simd.fma(simd.splat(lr), direction, simd.load(X, x, c)))
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def _gradients(P, Q, u, i, e, lam, gp, gq):
     """Fill ``gp`` with ``e q - lam p`` and ``gq`` with ``e p - lam q``."""
     es, shrink = simd.splat(e), simd.splat(-lam)
@@ -41,7 +41,7 @@ def _gradients(P, Q, u, i, e, lam, gp, gq):
         simd.store(gq, 0, k, simd.fma(es, p, simd.mul(shrink, q)))
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def _plain(P, Q, u, i, e, lr_p, lr_q, lam):
     """Take the step of ``kernels.sgd``, each side with a learning rate of its own."""
     keep_p = simd.splat(np.float32(1.0) - lr_p * lam)
@@ -53,7 +53,7 @@ def _plain(P, Q, u, i, e, lr_p, lr_q, lam):
         simd.store(Q, i, k, simd.fma(step_q, p, simd.mul(keep_q, q)))
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def _visit(rating, kind, P, Q, bu, bi, rates, CP, CQ, g):
     """Update both sides for one rating, each from the old value of the other."""
     u, i = rating.u, rating.i
@@ -76,7 +76,7 @@ def _visit(rating, kind, P, Q, bu, bi, rates, CP, CQ, g):
         bi[i] += rates.lr_bias * (e - rates.lam_bias * bi[i])
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def preconditioned_until(
     ratings, start, stop, most_ns, kind, P, Q, bu, bi, rates, CP, CQ, g, rows, fill
 ):

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numba.extending import overload
 
 from mfviz.kernels import fours, registers, simd
+from mfviz.kernels.compiling import PART, kernel, part
 
 __all__ = ["SLOW", "RowRates", "measure_norms", "visit_block"]
 
@@ -42,7 +42,7 @@ class RowRates(NamedTuple):
     fast: bool
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def measure_norms(A, G, worker, workers):
     """Write the squared norms of rows of A, slow and fast, to columns 2 and 3 of G.
 
@@ -100,7 +100,7 @@ def visit_block(ratings, start, stop, X, Y, GX, GY, rates, parts):
     raise NotImplementedError("for compiled code only")
 
 
-@overload(visit_block, jit_options={"nogil": True, "error_model": "numpy"}, inline="never")
+@overload(visit_block, jit_options={**PART, "error_model": "numpy"}, inline="never")
 def _visit_block(ratings, start, stop, X, Y, GX, GY, rates, parts):
     return _in_registers if len(parts) else _in_memory
 
@@ -148,7 +148,7 @@ def _in_registers(ratings, start, stop, X, Y, GX, GY, rates, parts):
         fours.store_four(GX, u, sums_x)
 
 
-@numba.njit(nogil=True, inline="always")
+@part(inline="always")
 def _ask_for(ratings, t, u, X, Y, GY):
     """Prefetch the rows of a rating; X[u] is in registers."""
     ahead = ratings[t]
@@ -168,7 +168,7 @@ def _in_memory(ratings, start, stop, X, Y, GX, GY, rates, parts):
         _visit(u, i, r, X, Y, GX, GY, rates)
 
 
-@numba.njit(nogil=True, inline="always")
+@part(inline="always")
 def _visit(u, i, r, X, Y, GX, GY, rates):
     """Update both sides for one rating, each row at its own two rates.
 

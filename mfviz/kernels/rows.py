@@ -7,10 +7,10 @@ workers take slices of *ratings* from a counter and do the rows that begin in th
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from mfviz.kernels import simd
+from mfviz.kernels.compiling import kernel
 from mfviz.kernels.order import part_seed, random_bits
 
 __all__ = [
@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def begin_at(indptr, position):
     """Return the first row whose ratings begin at ``position`` or later.
 
@@ -43,7 +43,7 @@ def begin_at(indptr, position):
     return low
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def take_rows(counter, indptr, low, high, size):
     """Take the next slice of ratings ``low`` to ``high`` and return its rows.
 
@@ -74,7 +74,7 @@ def take_rows(counter, indptr, low, high, size):
     return (first if indptr[first] == low else first - 1), stop
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def take_share(counter, indptr, stop, share, weight):
     """Take some of the rows before ``stop`` that nobody has taken: a share of their work.
 
@@ -113,7 +113,7 @@ def take_share(counter, indptr, stop, share, weight):
             return first, low
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def shuffle_row(index, value, first, stop, seed, row):
     """Shuffle the ratings ``first`` to ``stop`` of a row in place.
 
@@ -134,7 +134,7 @@ def shuffle_row(index, value, first, stop, seed, row):
         value[a], value[b] = value[b], value[a]
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def shuffle_rows(indptr, index, value, first, stop, seed):
     """Shuffle the ratings of each of the rows ``first`` to ``stop`` in place.
 
@@ -149,7 +149,7 @@ def shuffle_rows(indptr, index, value, first, stop, seed):
         shuffle_row(index, value, indptr[row], indptr[row + 1], seed, row)
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def name_rows(indptr, row_of):
     """Write each rating's row.
 
@@ -163,7 +163,7 @@ def name_rows(indptr, row_of):
             row_of[t] = row
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def cut_rows(indptr, index, tile, places):
     """Find where each row comes to each tile of the other side.
 

@@ -12,11 +12,11 @@ than a vector it is not done: the core is busy anyway, and what must be kept wou
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numba.extending import overload
 
 from mfviz.kernels import quads, registers, simd
+from mfviz.kernels.compiling import PART, part
 from mfviz.kernels.sgd import visit
 
 __all__ = ["GROUP", "visit_run"]
@@ -48,12 +48,12 @@ def visit_run(u, start, stop, i, r, P, Q, bu, bi, rates):
     raise NotImplementedError("for compiled code only")
 
 
-@overload(visit_run, jit_options={"nogil": True}, inline="never")
+@overload(visit_run, jit_options=PART, inline="never")
 def _visit_run(u, start, stop, i, r, P, Q, bu, bi, rates):
     return _in_registers if len(rates.types[rates.fields.index("parts")]) else _in_memory
 
 
-@numba.njit(nogil=True, inline="always")
+@part(inline="always")
 def _train_biases(a, b, c, d, e, bi, rates):
     """Update the biases of four items one after the other; return the sum of the four errors."""
     e0, e1, e2, e3 = quads.number(e, 0), quads.number(e, 1), quads.number(e, 2), quads.number(e, 3)
@@ -65,7 +65,7 @@ def _train_biases(a, b, c, d, e, bi, rates):
     return (e0 + e1) + (e2 + e3)
 
 
-@numba.njit(nogil=True, inline="always")
+@part(inline="always")
 def _four_dots(p, i, t, Q, parts):
     """Return the quad of the products of p with the rows of four ratings."""
     return quads.totals(
@@ -76,7 +76,7 @@ def _four_dots(p, i, t, Q, parts):
     )
 
 
-@numba.njit(nogil=True, inline="always")
+@part(inline="always")
 def _differ(i, t):
     """Return whether the four items before ``t`` differ from each other and from the next four."""
     a, b, c, d = i[t - 4], i[t - 3], i[t - 2], i[t - 1]
@@ -87,13 +87,13 @@ def _differ(i, t):
     return not same
 
 
-@numba.njit(nogil=True, inline="always")
+@part(inline="always")
 def _follow(step, i, moved, Q, parts):
     """Return ``moved`` plus a step along ``Q[i]``."""
     return registers.add_scaled(step, registers.load_row(Q, i, parts), moved)
 
 
-@numba.njit(nogil=True, inline="always")
+@part(inline="always")
 def _update(step, i, p, Q, keep, parts, ahead):
     """Update ``Q[i]`` by a step along p, and ask for row ``ahead`` where rows are long."""
     q = registers.load_row(Q, i, parts)
@@ -103,7 +103,7 @@ def _update(step, i, p, Q, keep, parts, ahead):
             simd.prefetch(Q, ahead, k)
 
 
-@numba.njit(nogil=True, inline="always")
+@part(inline="always")
 def _move(step, i, p, moved, Q, keep, parts):
     """Update ``Q[i]`` by a step along p; return ``moved`` plus the step along the old ``Q[i]``."""
     q = registers.load_row(Q, i, parts)
@@ -170,7 +170,7 @@ def _in_memory(u, start, stop, i, r, P, Q, bu, bi, rates):
         t += 1
 
 
-@numba.njit(nogil=True)
+@part
 def _four(u, t, i, r, P, Q, bu, bi, rates):
     """Visit four ratings of one user, p in memory."""
     a, b, c, d = i[t], i[t + 1], i[t + 2], i[t + 3]
@@ -199,7 +199,7 @@ def _four(u, t, i, r, P, Q, bu, bi, rates):
         simd.store(P, u, k, _move_part(s3, d, k, p, moved, Q, keep))
 
 
-@numba.njit(nogil=True, inline="always")
+@part(inline="always")
 def _move_part(step, i, k, p, moved, Q, keep):
     """Do for one vector of a row what :func:`_move` does for all."""
     q = simd.load(Q, i, k)

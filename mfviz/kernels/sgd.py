@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numba.extending import overload
 
 from mfviz.kernels import registers, simd, spans
+from mfviz.kernels.compiling import PART, kernel
 from mfviz.kernels.order import shuffle
 
 __all__ = ["WIDEST", "Rates", "sgd", "sgd_until", "shuffle_until", "visit"]
@@ -50,7 +50,7 @@ def visit(u, i, r, P, Q, bu, bi, rates):
     raise NotImplementedError("for compiled code only")
 
 
-@overload(visit, jit_options={"nogil": True}, inline="always")
+@overload(visit, jit_options=PART, inline="always")
 def _visit(u, i, r, P, Q, bu, bi, rates):
     return _in_registers if len(rates.types[rates.fields.index("parts")]) else _in_memory
 
@@ -89,7 +89,7 @@ def _in_memory(u, i, r, P, Q, bu, bi, rates):
         bi[i] += rates.lr_bias * (e - rates.lam_bias * bi[i])
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def sgd(ratings, start, stop, P, Q, bu, bi, rates):
     """Visit records ``start`` to ``stop`` in their order; updates P, Q, bu and bi in place.
 
@@ -124,7 +124,7 @@ def sgd(ratings, start, stop, P, Q, bu, bi, rates):
         visit(ratings[t].u, ratings[t].i, ratings[t].r, P, Q, bu, bi, rates)
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def sgd_until(ratings, start, stop, most_ns, signal, rows, fill, worker, P, Q, bu, bi, rates):
     """Visit records from ``start`` on until ``stop``, the time or a signal; write one span.
 
@@ -157,7 +157,7 @@ def sgd_until(ratings, start, stop, most_ns, signal, rows, fill, worker, P, Q, b
     return at
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def shuffle_until(ratings, start, stop, seed, high, most_ns, signal, rows, fill, worker):
     """Go on with a shuffle of records ``start`` to ``stop`` until its end, the time or a signal.
 

@@ -6,7 +6,7 @@ The constants are positions in ``telemetry.events.OPS`` and ``REASONS``, the col
 
 from __future__ import annotations
 
-import numba
+from mfviz.kernels.compiling import part
 
 __all__ = [
     "BARRIER",
@@ -24,7 +24,7 @@ NO_REASON, BARRIER, NO_FREE_BLOCK = 0, 1, 2  # reason
 NO_BLOCK = -1  # row and col of a span that is no block of a grid
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def write_span(rows, fill, worker, start, end, op, ratings, row, col, reason, tag):
     """Append a span to the lane of ``worker``; where the lane is full, count it as dropped.
 

@@ -8,9 +8,8 @@ of the interpreter's lock.
 
 from __future__ import annotations
 
-import numba
-
 from mfviz.kernels import simd, spans
+from mfviz.kernels.compiling import kernel, part
 from mfviz.kernels.order import part_seed, shuffle
 from mfviz.kernels.sgd import sgd
 from mfviz.kernels.waits import wait_for
@@ -18,7 +17,7 @@ from mfviz.kernels.waits import wait_for
 __all__ = ["barrier", "run_steps", "shuffle_blocks"]
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def shuffle_blocks(ratings, offsets, seed, worker, workers):
     """Shuffle the records of each block in place; this worker takes every ``workers``-th block.
 
@@ -34,7 +33,7 @@ def shuffle_blocks(ratings, offsets, seed, worker, workers):
         shuffle(ratings, offsets[block], part_seed(seed, block), count, 0)
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def barrier(counter, arrivals, rows, fill, worker):
     """Wait until ``arrivals`` workers in all have come; write the wait as a span.
 
@@ -54,7 +53,7 @@ def barrier(counter, arrivals, rows, fill, worker):
     spans.write_span(rows, fill, worker, begin, end, spans.WAIT, 0, none, none, spans.BARRIER, 2)
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def run_steps(
     steps, first, last, ratings, offsets, schedule, seed, counter, barriers, waits,
     worker, workers, P, Q, bu, bi, rates, rows, fill,
@@ -114,7 +113,7 @@ def run_steps(
             barrier(counter, barriers * workers, rows, fill, worker)
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def _shuffle_block(ratings, offsets, block, seed, d, rows, fill, worker):
     """Shuffle one block of a d x d grid in place; write a span where there is work to do."""
     begin, count = simd.clock_ns(), offsets[block + 1] - offsets[block]

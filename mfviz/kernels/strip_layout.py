@@ -12,16 +12,15 @@ Knuth, The Art of Computer Programming 3, section 5.2, distribution counting.
 
 from __future__ import annotations
 
-import numba
-
 from mfviz.kernels import simd
+from mfviz.kernels.compiling import kernel
 
 __all__ = ["count", "count_runs", "deal", "place"]
 
 _AHEAD = 16  # ratings whose counters are asked for before they are needed
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def count(numbers, counts):
     """Add to ``counts`` how often each number occurs.
 
@@ -34,7 +33,7 @@ def count(numbers, counts):
         counts[numbers[t]] += 1
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def deal(order, counts, loads, strips, strip_of_item):
     """Deal items to groups of equal rating mass and equal size, and each group into strips.
 
@@ -74,7 +73,7 @@ def deal(order, counts, loads, strips, strip_of_item):
             last = best
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def count_runs(u, i, strip_of_item, m, low, high, runs):
     """Count the ratings of each run of users ``low`` to ``high``, two places further on.
 
@@ -99,7 +98,7 @@ def count_runs(u, i, strip_of_item, m, low, high, runs):
             runs[strip_of_item[i[t]] * m + u[t] + 2] += 1
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def place(u, i, r, strip_of_item, place_of_item, m, low, high, runs, to_i, to_r):
     """Copy the ratings of users ``low`` to ``high`` to their places.
 

@@ -17,10 +17,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from mfviz.kernels import simd, spans
+from mfviz.kernels.compiling import kernel, part
 from mfviz.kernels.order import part_seed, shuffle_numbers
 from mfviz.kernels.runs import GROUP, visit_run
 from mfviz.kernels.strata import barrier
@@ -92,7 +92,7 @@ class Items(NamedTuple):
     bi: np.ndarray
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def shuffle_users(users, low, high, seed):
     """Write users ``low`` to ``high`` to their places in a random order of neighbourhoods.
 
@@ -117,7 +117,7 @@ def shuffle_users(users, low, high, seed):
             at += 1
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def run_rounds(
     s, first, last, until, seed, cursors, counter, barriers, worker, model, items, rates, lanes,
     fill,
@@ -178,7 +178,7 @@ def run_rounds(
         _visit_group(s, group, until, cursor, worker, model, rates, lanes, fill)
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def _give_back(items, group, worker, model, lanes, fill):
     """Copy the rows and biases of a group to where everybody else looks for them."""
     begin, none = simd.clock_ns(), spans.NO_BLOCK
@@ -191,7 +191,7 @@ def _give_back(items, group, worker, model, lanes, fill):
     spans.write_span(lanes, fill, worker, begin, end, spans.HOST, 0, none, none, 0, 4)
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def _visit_group(s, group, until, cursor, worker, model, rates, lanes, fill):
     """Go on in the worker's own block of a group until so many ratings of it are done."""
     while cursor[TURN] < s.turns.shape[0] and cursor[OF_ROUND] < until:
@@ -209,7 +209,7 @@ def _visit_group(s, group, until, cursor, worker, model, rates, lanes, fill):
             cursor[PLACE] = cursor[DONE] = 0
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def _visit_strip(s, strip, until, cursor, worker, model, rates):
     """Go on in a strip; return whether all of the worker's users are done there."""
     first, count = s.ranges[worker], s.ranges[worker + 1] - s.ranges[worker]
@@ -233,7 +233,7 @@ def _visit_strip(s, strip, until, cursor, worker, model, rates):
     return place == count
 
 
-@numba.njit(nogil=True, inline="always")
+@part(inline="always")
 def _ask_for(s, base, u, P):
     """Prefetch the row of a user and the beginning of a run."""
     start = s.runs[base + u]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from mfviz.kernels import simd
+from mfviz.kernels.compiling import kernel
 from mfviz.kernels.gather import gather
 
 __all__ = ["FLOPS", "gathered_sum", "multiply_adds", "triad"]
@@ -13,7 +13,7 @@ __all__ = ["FLOPS", "gathered_sum", "multiply_adds", "triad"]
 FLOPS = 8 * 2 * simd.LANES  # of one turn of multiply_adds
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def triad(a, b, c, factor):
     """Set ``a = b + factor c``.
 
@@ -31,7 +31,7 @@ def triad(a, b, c, factor):
         a[k] = b[k] + factor * c[k]
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def gathered_sum(y, index):
     """Return the sum of ``y[index]``, gathered sixteen at a time; a rest below sixteen is left.
 
@@ -47,7 +47,7 @@ def gathered_sum(y, index):
     return simd.total(total)
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def multiply_adds(turns):
     """Return a sum of multiply-adds that never leave registers, ``FLOPS`` flops a turn.
 

@@ -6,13 +6,13 @@ these waits never leave the kernel.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from mfviz.kernels import simd
+from mfviz.kernels.compiling import kernel, part
 
 __all__ = ["lock", "relax", "unlock", "wait_for"]
 
@@ -33,7 +33,7 @@ def _nap(typingctx):
     return types.void(), codegen
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def relax(tries):
     """Wait a little in a loop that has looked in vain ``tries`` times.
 
@@ -48,7 +48,7 @@ def relax(tries):
         _nap()
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def wait_for(a, index, value):
     """Spin until ``a[index] >= value``, giving the core away after a short while.
 
@@ -64,7 +64,7 @@ def wait_for(a, index, value):
         relax(tries)
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def lock(a, index):
     """Take the spin lock ``a[index]`` (0: free, 1: taken)."""
     tries = 0
@@ -73,7 +73,7 @@ def lock(a, index):
         relax(tries)
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def unlock(a, index):
     """Give the spin lock ``a[index]`` back."""
     simd.atomic_store(a, index, np.int64(0))

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from mfviz.kernels import simd, spans, waits
 from mfviz.kernels.chunks import visit_halves
+from mfviz.kernels.compiling import kernel, part
 
 __all__ = ["APART", "HELD", "LOG", "Wave", "wavefront_until"]
 
@@ -50,7 +50,7 @@ class Wave(NamedTuple):
     held: np.ndarray
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def wavefront_until(
     ratings, w, worker, most, most_ns, signal, P, Q, lr, lam, rows, fill
 ):  # fmt: skip
@@ -112,7 +112,7 @@ def wavefront_until(
     return visited
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _visit(ratings, start, stop, P, Q, lr, lam):
     """Visit ratings ``start`` to ``stop``; return how many they are."""
     for t in range(start, stop):
@@ -120,7 +120,7 @@ def _visit(ratings, start, stop, P, Q, lr, lam):
     return stop - start
 
 
-@numba.njit(nogil=True, cache=True)
+@kernel
 def _take(w, worker, col, until, signal, rows, fill):
     """Wait for a column's lock and take it; False if a time or a signal came first."""
     place, since = w.held[worker, 0], simd.clock_ns()
@@ -141,7 +141,7 @@ def _take(w, worker, col, until, signal, rows, fill):
     return taken
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def _give_back(w, worker, col):
     """Release a column and go on to the next one."""
     held = w.held[worker]
@@ -151,7 +151,7 @@ def _give_back(w, worker, col):
     held[1] = -1
 
 
-@numba.njit(nogil=True, cache=True)
+@part
 def _draw(w):
     """Draw the next number: call it only with a lock held."""
     return simd.atomic_add(w.locks, w.locks.shape[0] - APART, 1)

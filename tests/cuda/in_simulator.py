@@ -11,7 +11,7 @@ import json
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
-from threading import Lock
+from threading import Condition, Lock
 from typing import Any
 from unittest import mock
 
@@ -107,8 +107,70 @@ class Allocations(dict[Any, Any]):
         self._making.release()
 
 
-def share_alike() -> None:
-    """Have the simulator's blocks keep their shared arrays in :class:`Allocations`."""
+class Meeting:
+    """A barrier for all threads of a block that have not come to their end.
+
+    The simulator's own block looks at each of its threads in turn for as long as they run, and
+    takes half of the time that they need.
+    """
+
+    def __init__(self, members: int) -> None:
+        self._members, self._waiting, self._round = members, 0, 0
+        self._news = Condition()
+        self.broken = False
+
+    def _look(self) -> None:
+        if self._waiting == self._members:
+            self._waiting, self._round = 0, self._round + 1
+            self._news.notify_all()
+
+    def wait(self) -> None:
+        """Come, and wait for all others."""
+        with self._news:
+            self._waiting += 1
+            now = self._round
+            self._look()
+            self._news.wait_for(lambda: self._round != now or self.broken)
+            if self.broken:
+                raise RuntimeError("another thread of the block failed")
+
+    def leave(self, failed: bool) -> None:
+        """Be waited for no more."""
+        with self._news:
+            self._members -= 1
+            self.broken |= failed
+            self._look()
+            if failed:
+                self._news.notify_all()
+
+
+def run_block(block: Any, place: tuple[int, ...], *args: Any) -> None:
+    """Run the threads of a block, for ``BlockManager.run``; the first failure is raised."""
+    kernel = importlib.import_module("numba.cuda.simulator.kernel")
+    places = list(np.ndindex(*block._block_dim))
+    meeting = Meeting(len(places))
+
+    def work() -> None:
+        failed = True
+        try:
+            block._f(*args)
+            failed = False
+        finally:
+            meeting.leave(failed)
+
+    threads = [kernel.BlockThread(work, block, place, own, block._debug) for own in places]
+    for thread in threads:
+        thread.syncthreads = meeting.wait
+        thread.start()
+    for thread in threads:
+        thread.join()
+    failures = [thread.exception for thread in threads if thread.exception]
+    if failures:
+        raise failures[0][0].with_traceback(failures[0][1])
+
+
+def prepare_simulator() -> None:
+    """Have the simulator keep shared arrays in :class:`Allocations` and meet in meetings."""
     shared = importlib.import_module("numba.cuda.simulator.kernelapi").FakeCUDAShared
     make = shared.__init__
 
@@ -117,6 +179,7 @@ def share_alike() -> None:
         self._allocations = Allocations()
 
     shared.__init__ = init
+    importlib.import_module("numba.cuda.simulator.kernel").BlockManager.run = run_block
 
 
 def in_turn(ops: Sequence[streams.Op], many: int) -> list[streams.Job]:
@@ -146,8 +209,8 @@ def train_beside(name: str) -> tuple[Any, list[dict[str, Any]], int]:
 
 def main() -> None:
     """Train all cases and print what came out."""
-    sys.setswitchinterval(1e-5)  # the simulator's threads wait for each other all the time
-    share_alike()
+    sys.setswitchinterval(1e-4)  # many a thread waits for what another one stores
+    prepare_simulator()
     found = {}
     for name in CASES:
         with mock.patch.object(streams, "plan", in_turn) if name in IN_TURN else nullcontext():

@@ -17,7 +17,7 @@ import click
 from mfviz.data.problem import Problem
 from mfviz.kernels.cuda.target import SIMULATED
 from mfviz.solvers.base import Solver, registry
-from tests.cuda.in_simulator import share_alike
+from tests.cuda.in_simulator import prepare_simulator
 from tests.naive_ccd import ccdpp
 from tests.solvers import (
     test_als,
@@ -151,10 +151,10 @@ def apart(name: str) -> float:
 
 
 def calm_the_simulator() -> None:
-    """In Numba's simulator, have its threads share what they share; elsewhere nothing."""
+    """In Numba's simulator, have its threads share and meet; elsewhere nothing."""
     if SIMULATED:
-        sys.setswitchinterval(1e-5)  # its threads wait for each other all the time
-        share_alike()
+        sys.setswitchinterval(1e-4)  # many a thread waits for what another one stores
+        prepare_simulator()
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ training and, for kernels whose inner loops are promised to be vectors, what tho
 
 from __future__ import annotations
 
+import gc
 import importlib
 import re
 import sys
@@ -97,8 +98,22 @@ def widest(code: str) -> str:
     return max(found, default="none")
 
 
+def code_of(kernel: Any) -> str:
+    """Assembly of a kernel in all its forms.
+
+    Numba keeps the optimised form of a kernel in its cache, but lets nobody look at the code of
+    one that comes from there; to compile it once more only to look would take a minute.
+    """
+    libraries = [made.library for made in kernel.overloads.values()]
+    return "\n".join(
+        library.codegen._tm.emit_assembly(library._get_module_for_linking())
+        for library in libraries
+    )
+
+
 def main(target: str, *wanted: str) -> None:
     """Write factors as arrays, and registers of the hot loops as one array of names."""
+    gc.disable()  # the compiler makes little that it would find, and it takes a tenth of the time
     data = problem()
     found: dict[str, Any] = {}
     for name, solver in cases():
@@ -108,8 +123,7 @@ def main(target: str, *wanted: str) -> None:
         registers = []
         for key, (module, function) in HOT.items():
             kernel = getattr(importlib.import_module(f"mfviz.kernels.{module}"), function)
-            code = "\n".join(kernel.inspect_asm().values())
-            registers.append(f"{key} {widest(code)}")
+            registers.append(f"{key} {widest(code_of(kernel))}")
         found["registers"] = np.array(registers)
     np.savez(target, **found)
 

@@ -60,20 +60,20 @@ def found(cpu: str, cache: Path | None, target: Path, *wanted: str) -> dict[str,
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory):
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Where the kernels of each CPU are kept, so that they are compiled once."""
+    return {cpu: tmp_path_factory.mktemp("cpu") for cpu in CPUS}
+
+
+@pytest.fixture(scope="module")
+def trained(folders: dict[str, Path]):
     """Factors of every training and registers of the hot loops, by CPU; made when asked for."""
     made: dict[str, dict[str, np.ndarray]] = {}
 
     def get(cpu: str) -> Mapping[str, np.ndarray]:
         if cpu not in made:
-            folder = tmp_path_factory.mktemp("cpu")
-            if cpu == "this one":
-                # The code of a kernel that comes from a cache cannot be looked at, and to compile
-                # those that nobody looks at once more would only take time.
-                made[cpu] = found(cpu, folder, folder / "registers.npz", "registers")
-                made[cpu] |= found(cpu, None, folder / "factors.npz", "factors")
-            else:
-                made[cpu] = found(cpu, folder, folder / "found.npz", "factors", "registers")
+            cache = None if cpu == "this one" else folders[cpu]
+            made[cpu] = found(cpu, cache, folders[cpu] / "found.npz", "factors", "registers")
         return made[cpu]
 
     return get
@@ -102,13 +102,13 @@ def test_hot_loops_multiply_and_add_in_the_widest_registers(key: str, trained) -
 
 
 @pytest.mark.parametrize("cpu", [name for name in CPUS if name != "this one"])
-def test_the_vocabulary_keeps_its_promises(cpu: str, tmp_path: Path) -> None:
+def test_the_vocabulary_keeps_its_promises(cpu: str, folders: dict[str, Path]) -> None:
     """Arithmetic, sums, prefetches, halves, gathers, tiles, clock and atomics between threads."""
     files = [str(ROOT / "tests" / "kernels" / f"test_{word}.py") for word in WORDS]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files]
     command += ["-k", "not full_registers and not one_packed"]
     done = subprocess.run(
-        command, cwd=ROOT, env=environment(cpu, tmp_path), capture_output=True, text=True,
+        command, cwd=ROOT, env=environment(cpu, folders[cpu]), capture_output=True, text=True,
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:]

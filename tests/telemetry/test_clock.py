@@ -82,7 +82,11 @@ def test_a_tag_without_a_name_is_refused_when_it_is_written_not_when_it_is_read(
 
 
 def test_the_kernels_write_the_row_that_is_read_here() -> None:
+    import numba
+
     from mfviz.kernels import spans as twin
+
+    write_span = numba.njit(lambda rows, fill, *span: twin.write_span(rows, fill, *span))
     from mfviz.telemetry.events import OPS, REASONS
 
     assert (OPS[twin.KERNEL], OPS[twin.HOST], OPS[twin.WAIT]) == ("kernel", "host", "wait")
@@ -91,9 +95,7 @@ def test_the_kernels_write_the_row_that_is_read_here() -> None:
     here, there = SpanBuffer.make(1, capacity=1), SpanBuffer.make(1, capacity=1)
     for _ in range(2):
         here.add(0, 10, 20, op="wait", ratings=3, block=(4, 5), reason="no-free-block", tag=1)
-        twin.write_span(
-            there.rows, there.fill, 0, 10, 20, twin.WAIT, 3, 4, 5, twin.NO_FREE_BLOCK, 1
-        )
+        write_span(there.rows, there.fill, 0, 10, 20, twin.WAIT, 3, 4, 5, twin.NO_FREE_BLOCK, 1)
     assert np.array_equal(here.rows, there.rows)
     assert np.array_equal(here.fill, there.fill)
     assert here.rows.shape[2] == len(FIELDS)

@@ -8,6 +8,7 @@ import pytest
 from pyarrow import csv
 
 from tests.data.samples import KNOWN
+from tests.ui.conftest import opening
 
 pytestmark = pytest.mark.ui
 
@@ -45,14 +46,28 @@ def test_the_ratings_are_shown_and_training_goes_on_behind_them(opener):
     desk.until("it is stopped", lambda: desk.ended(run))
 
 
-def test_the_address_opens_it(opener):
-    desk = opener({"tab": "data"})
+@pytest.fixture(scope="module")
+def desk(chromium, served):
+    """The tab as its address opens it, for one file after the other."""
+    with opening(chromium, served) as open_page:
+        yield open_page({"tab": "data", "solver": "sgd", "compare": "none"})
+
+
+def test_the_address_opens_it(desk):
     desk.page.get_by_text("share of the hottest item").wait_for(timeout=30_000)
     chosen = desk.page.get_by_role("tab", selected=True)
     assert chosen.inner_text() == "Data"
 
 
-def test_a_file_of_25_megabytes_is_sent_previewed_and_trained(opener, tmp_path):
+def test_a_file_that_is_no_ratings_says_why(desk, tmp_path):
+    path = tmp_path / "poem.txt"
+    path.write_text("roses are red\nviolets are blue\n")
+    desk.page.get_by_label("Choose a file of ratings").set_input_files(path)
+    desk.page.get_by_text("poem.txt, line 2").first.wait_for(timeout=30_000)
+    assert desk.button("Use these ratings").count() == 0
+
+
+def test_a_file_of_25_megabytes_is_sent_previewed_and_trained(desk, tmp_path):
     rng = np.random.default_rng(0)
     count = 2_200_000
     table = {
@@ -62,7 +77,6 @@ def test_a_file_of_25_megabytes_is_sent_previewed_and_trained(opener, tmp_path):
     path = tmp_path / "mine.csv"
     csv.write_csv(pa.table(table), path)
     assert path.stat().st_size > 25e6
-    desk = opener({"tab": "data", "solver": "sgd", "compare": "none"})
     chooser = desk.page.get_by_label("Choose a file of ratings")
     chooser.set_input_files(path)
     desk.page.get_by_text("2,200,000 ratings of 4,999 users").wait_for(timeout=60_000)
@@ -76,8 +90,7 @@ def test_a_file_of_25_megabytes_is_sent_previewed_and_trained(opener, tmp_path):
 
 
 @pytest.mark.data
-def test_every_real_file_is_read_rightly_and_split_by_time(opener, data_dir):
-    desk = opener({"tab": "data", "solver": "sgd", "compare": "none"})
+def test_every_real_file_is_read_rightly_and_split_by_time(desk, data_dir):
     chooser = desk.page.get_by_label("Choose a file of ratings")
     for known in KNOWN:
         chooser.set_input_files(data_dir / known.name / known.file)
@@ -92,12 +105,3 @@ def test_every_real_file_is_read_rightly_and_split_by_time(opener, data_dir):
     desk.choose("Test ratings", "The latest")
     desk.until("it is in the address", lambda: desk.query.get("split") == "time")
     desk.page.get_by_text("the test ratings are the latest").first.wait_for(timeout=30_000)
-
-
-def test_a_file_that_is_no_ratings_says_why(opener, tmp_path):
-    path = tmp_path / "poem.txt"
-    path.write_text("roses are red\nviolets are blue\n")
-    desk = opener({"tab": "data"})
-    desk.page.get_by_label("Choose a file of ratings").set_input_files(path)
-    desk.page.get_by_text("poem.txt, line 2").first.wait_for(timeout=30_000)
-    assert desk.button("Use these ratings").count() == 0

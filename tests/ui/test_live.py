@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+from tests.ui.conftest import opening
+
 pytestmark = pytest.mark.ui
 
 LONG = {"data": "toy", "solver": "fpsgd", "compare": "none", "epochs": 2000, "pace": 5}
@@ -26,13 +28,22 @@ STYLES_READ = """async () => {
 }"""
 
 
-def start(opener, query):
-    """A page with a run that goes on, and the run's id."""
-    desk = opener(query)
+def start(desk):
+    """Start a run that goes on, on a page where nothing runs, and return its id."""
     desk.ready()
+    desk.until("nothing runs", lambda: desk.button("Stop").is_disabled())
+    desk.button("Reset").click()
+    desk.until("no epochs are left", lambda: len(desk.epochs()) <= 1)
     run = desk.run()[0]
     desk.until("two epochs are shown", lambda: len(desk.epochs()) >= 2, seconds=30.0)
-    return desk, run
+    return run
+
+
+@pytest.fixture(scope="module")
+def toy(chromium, served):
+    """A page for tests that begin with a run of their own and stop it."""
+    with opening(chromium, served) as open_page:
+        yield open_page(LONG)
 
 
 def test_two_solvers_stream_into_all_three_figures_while_they_run(opener):
@@ -89,8 +100,8 @@ def test_real_ratings_are_chosen_by_mouse_and_stream_while_they_train(opener, da
     assert {desk.ended(run)["status"] for run in runs} == {"done"}
 
 
-def test_pause_step_play_and_stop_by_mouse(opener):
-    desk, run = start(opener, LONG)
+def test_pause_step_play_and_stop_by_mouse(toy):
+    desk, run = toy, start(toy)
     desk.button("Pause").click()
     desk.until("it is paused", lambda: "paused" in desk.status)
     assert desk.button("Pause").count() == 0
@@ -111,8 +122,8 @@ def test_pause_step_play_and_stop_by_mouse(opener):
     desk.until("there is nothing to stop", lambda: desk.button("Stop").is_disabled())
 
 
-def test_pause_step_and_stop_by_keyboard(opener):
-    desk, run = start(opener, LONG)
+def test_pause_step_and_stop_by_keyboard(toy):
+    desk, run = toy, start(toy)
     keys = desk.page.keyboard
     keys.press("Space")
     desk.until("it is paused", lambda: "paused" in desk.status)
@@ -135,7 +146,8 @@ def test_pause_step_and_stop_by_keyboard(opener):
 
 
 def test_the_scrubber_shows_the_past_of_a_run_that_goes_on(opener):
-    desk, _ = start(opener, {**LONG, "pace": 20})
+    desk = opener({**LONG, "pace": 20})
+    start(desk)
     desk.until("twenty epochs", lambda: len(desk.epochs()) > 20, seconds=30.0)
     desk.page.keyboard.press("Home")
     desk.until("the first epoch", lambda: desk.epochs() == [0])
@@ -147,7 +159,8 @@ def test_the_scrubber_shows_the_past_of_a_run_that_goes_on(opener):
 
 
 def test_closing_the_page_stops_its_run(opener, served):
-    desk, run = start(opener, LONG)
+    desk = opener(LONG)
+    run = start(desk)
     desk.page.close()
     deadline = time.monotonic() + 20
     while desk.ended(run) is None:
@@ -156,8 +169,8 @@ def test_closing_the_page_stops_its_run(opener, served):
     assert desk.ended(run)["status"] == "stopped"
 
 
-def test_a_reload_owns_the_run_again(opener):
-    desk, run = start(opener, LONG)
+def test_a_reload_owns_the_run_again(toy):
+    desk, run = toy, start(toy)
     desk.page.reload()
     desk.button("Run").wait_for(timeout=30_000)
     desk.until("the run is shown again", lambda: len(desk.epochs()) >= 3, seconds=30.0)
@@ -196,8 +209,8 @@ def test_two_people_press_run_together_and_both_finish(opener):
         desk.until("the page says so", lambda d=desk: "finished" in d.status)
 
 
-def test_the_second_in_the_queue_sees_its_place(opener):
-    first, run = start(opener, LONG)
+def test_the_second_in_the_queue_sees_its_place(opener, toy):
+    first, run = toy, start(toy)
     second = opener(LONG)
     second.ready()
     second.button("Run").click()
@@ -230,8 +243,9 @@ def test_a_diverged_run_says_why_and_offers_what_to_try(opener):
     assert desk.page.get_by_text("diverged at").count() == 1, "the earlier run stays in the table"
 
 
-def test_axes_can_be_changed_while_it_runs(opener):
-    desk, _ = start(opener, LONG)
+def test_axes_can_be_changed_while_it_runs(toy):
+    desk = toy
+    start(desk)
     axes = desk.page.get_by_role("group")
     for name in ("updates", "solve s", "wall s", "epoch"):
         axes.get_by_role("button", name=name, exact=True).click()
