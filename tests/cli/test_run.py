@@ -283,7 +283,8 @@ def start(path: Path, *more: str, folder: Path) -> subprocess.Popen[str]:
         if process.poll() is not None:
             raise AssertionError(process.communicate()[1])
         logs = list(folder.glob("*/events.jsonl"))
-        if logs and '"epoch": 3' in logs[0].read_text():
+        lines = logs[0].read_text().splitlines() if logs else []
+        if any('"epoch-ended"' in line and '"epoch": 3,' in line for line in lines):
             return process
         time.sleep(0.05)
     process.kill()

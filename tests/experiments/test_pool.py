@@ -113,8 +113,8 @@ def test_a_run_that_is_warm_and_waits_for_the_other_one_is_queued(made: Pool) ->
 
 def test_at_a_pace_a_and_b_alternate_and_never_solve_at_once(made: Pool) -> None:
     runs = [
-        Run(PROBLEM, ScriptedSolver(epochs=5, nap_s=0.004), pace=40),
-        Run(PROBLEM, ScriptedSolver(epochs=5, nap_s=0.004), pace=40),
+        Run(PROBLEM, ScriptedSolver(epochs=5, nap_s=0.004), pace=10),
+        Run(PROBLEM, ScriptedSolver(epochs=5, nap_s=0.004), pace=10),
     ]
     assert made.submit(runs).wait(10)
     assert not overlap(runs)
