@@ -17,6 +17,8 @@ from tests.cuda.in_simulator import CASES
 HERE = Path(__file__).resolve().parent
 # A sum in another order may round a half to its neighbour.
 HALVES = [name for name in CASES if name.startswith("cumf_sgd")]
+# All cases are run by the fixture, and that at the lowest priority behind the tests of pages.
+pytestmark = pytest.mark.timeout(900)
 TOLERANCE = {"cumf_als in halves": 2e-3, **dict.fromkeys(HALVES, 1e-3)}
 
 
