@@ -31,8 +31,8 @@ explore: $(BASE)
 
 # Tests with a browser hold the page to deadlines, and leave half of two cores idle: the others run
 # behind them at the lowest priority, and tell at their end what they found; so does what is ALSO to
-# be made, one after the other. What a file prepares is prepared once: a file stays with one worker. Code 5 says that ARGS
-# chose no test of that half.
+# be made, one after the other. What a file prepares is prepared once: a file stays with one worker.
+# Code 5 says that ARGS chose no test of that half.
 test: $(DEV) browser
 	@$(MAKE) --no-print-directory --keep-going --jobs 3 test-page test-behind $(ALSO)
 
