@@ -1,6 +1,6 @@
 """The look, in one home: colours of both themes, of runs, operations, memory parts and states.
 
-Bokeh does not read CSS variables, so figures take their colours from here; the style sheet of the
+Figures take their colours from here, as their models and not as CSS; the style sheet of the
 page is filled from the same tables. Plain dictionaries, no drawing.
 """
 

@@ -24,12 +24,12 @@ from panel.io.resources import CDN_DIST, DIST_DIR
 
 __all__ = ["Cell", "Mailbox"]
 
-
+PATIENCE_S = 20.0  # where the figure has no size, as on a tab that is not shown
 # Panel's code in the browser drops messages for an output until it is listed in one of these, a
 # little after a figure has a size perhaps. Before, nothing that is set here would be told.
 READY = """
 const look = () => {
-  if (window.PyViz?.plot_index?.[ref] || ref in Bokeh.index) cb_obj.tags = [ref]
+  if (window.PyViz?.plot_index?.[ref] || ref in Bokeh.index) cb_obj.tags = [...cb_obj.tags, ref]
   else setTimeout(look, 50)
 }
 if (cb_obj.inner_width > 0) look()
@@ -143,5 +143,10 @@ class Cell(pn.Column):
             loop.add_callback(self._on_msg, ref, manager, msg)
             return
         super()._on_msg(ref, manager, msg)
-        if ref in self._mailboxes and ref in self._figure.tags:
-            self._mailboxes[ref].deliver()
+        box = self._mailboxes.get(ref)
+        if box is None or box.open:
+            return
+        if ref in self._figure.tags:
+            box.deliver()
+        else:
+            loop.call_later(PATIENCE_S, box.deliver)
