@@ -24,6 +24,7 @@ from mfviz.kernels.compiling import kernel, part
 from mfviz.kernels.order import part_seed, shuffle_numbers
 from mfviz.kernels.runs import GROUP, visit_run
 from mfviz.kernels.strata import barrier
+from mfviz.kernels.uncounted import uncounted
 
 __all__ = ["NEIGHBOURS", "OF_ALL", "Items", "Model", "Strips", "run_rounds", "shuffle_users"]
 
@@ -148,6 +149,7 @@ def run_rounds(
         As in :func:`mfviz.kernels.spans.write_span`, there called rows; tags: 0 update, 1 shuffle,
         2 barrier, 4 copy.
     """
+    s, model = uncounted(s), uncounted(model)
     workers, cursor = s.schedule.shape[0], cursors[worker]
     if seed != 0:
         begin, none = simd.clock_ns(), spans.NO_BLOCK
