@@ -103,7 +103,7 @@ class AppBar:
             self.dialog,
             parts=("bar",), height=47,
         )  # fmt: skip
-        session.watch(self.refresh, 0.5, early=True)
+        session.watch(self.refresh, 1.0, early=True)
         self.refresh()
 
     def refresh(self) -> None:

@@ -22,9 +22,8 @@ __all__ = ["Beat"]
 # From one painting to the next passes the time that it took, and a quarter of that for the
 # solvers; one that took long because the page was laid out anew says nothing about the next.
 SHARE, REST_S = 1.25, 0.02
-# While no eye can follow: a browser that takes long costs the solver more and is sent less often;
-# nor is news looked for as often.
-RARE_SHARE, RARE_LEAST_S, RARE_MOST_S, RARE_LOOK_S = 5.0, 0.3, 0.6, 0.1
+# While no eye can follow, news is sent and looked for less often: each message costs the solver.
+RARE_S, RARE_LOOK_S = 0.7, 0.1
 PATIENCE_S = 2.0  # a browser that never answers (one that sleeps) still gets news this often
 # Bokeh's figures ask for a CSS variable of their own before each line or text that they draw, and
 # the browser works out all styles anew for it: an eighth of all that it does. The page sets
@@ -80,7 +79,7 @@ class Beat:
         self._ticker.pace(RARE_LOOK_S if rarely else self._look_s)
         pause = min(took * SHARE, took + REST_S)
         if rarely:
-            pause = min(max(took * RARE_SHARE, RARE_LEAST_S), RARE_MOST_S)
+            pause = max(pause, RARE_S)
         return now - self._sent_s >= (PATIENCE_S if owed else pause)
 
     def send(self, now: float) -> None:

@@ -17,6 +17,9 @@ __all__ = ["Drawing"]
 # Axes that vanish and come back are laid out twice, while the first epochs wait for the browser;
 # most runs have something to show sooner than this.
 PATIENCE_S = 0.4
+# While no eye can follow, figures that do not want all news wait this many times longer yet: the
+# browser paints on a core that a solver could have.
+RARE_SHARE = 4.0
 
 
 class Drawing:
@@ -48,8 +51,11 @@ class Drawing:
         self._anew, self._awaited = True, tracks
         self._until = self.host.now + PATIENCE_S
 
-    def draw(self, tracks: Sequence[Track], *, busy: bool) -> None:
-        """Bring figures up to date that are due; where nothing is ``busy``, all of them."""
+    def draw(self, tracks: Sequence[Track], *, busy: bool, rarely: bool = False) -> None:
+        """Bring figures up to date that are due; where nothing is ``busy``, all of them.
+
+        ``rarely`` is as in :meth:`mfviz.views.beat.Beat.due`.
+        """
         now = self.host.now
         if self._awaited and now < self._until and all(map(_has_nothing, self._awaited)):
             return
@@ -58,7 +64,7 @@ class Drawing:
         pairs = [(track.letter, track.history) for track in tracks]
         for at, figure in enumerate(self.figures):
             if anew or not busy or now >= self._due.get(at, 0.0):
-                self._due[at] = now + figure.period
+                self._due[at] = now + figure.period * (RARE_SHARE if rarely else 1.0)
                 self.host.guard(partial(_draw, figure, pairs if anew else None))()
 
     def settle(self) -> None:

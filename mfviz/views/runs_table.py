@@ -183,7 +183,7 @@ class RunsTable:
         self.session = session
         self.grid = RunsGrid(self._clicked, rows=self._rows())
         self.view = card("runs", self.grid)
-        session.watch(self.refresh, 0.5, early=True)
+        session.watch(self.refresh, 1.0, early=True)
 
     def refresh(self) -> None:
         """Bring the rows up to date; nothing is sent where none differs."""

@@ -1,8 +1,7 @@
 """A session: one page's runs, what it shows of them, and what its buttons do.
 
-All state of the transport is here and nothing of any widget. The session is driven by a ticker of
-its host, many times a second while something moves and not at all otherwise: it pulls from
-the logs, feeds the figures and tells its watchers what to repaint.
+All state of the transport is here, nothing of any widget. While something moves, a ticker of the
+host drives it: it pulls from the logs, feeds the figures and tells watchers what to repaint.
 
 The view is *attached* while it follows the end of the logs, as in a live run. A replay, or a drag
 of the scrubber, detaches it: then ``position`` (in epochs) says how much of each log is shown.
@@ -298,7 +297,8 @@ class Session:
     def tick(self) -> None:
         """Move on: pull, show, repaint."""
         now, beat = self.host.now, self.beat if self.whole else None
-        if beat and not beat.due(now, rarely=self.live and math.isinf(self.pace)):
+        rarely = self.live and math.isinf(self.pace)
+        if beat and not beat.due(now, rarely=rarely):
             return
         with self.host.hold():
             if beat:
@@ -309,7 +309,7 @@ class Session:
                 if self.waiting_to_run and not self.desk.waiting:
                     self.start()
             self._advance(elapsed)
-            self._draw()
+            self._draw(rarely=rarely)
             signature = self._state()
             changed, self._signature = signature != self._signature, signature
             if changed or self._busy():
@@ -340,8 +340,8 @@ class Session:
         if self.position >= self.end:
             self.playing = False
 
-    def _draw(self) -> None:
-        self.drawing.draw(self.shown, busy=self._busy())
+    def _draw(self, *, rarely: bool = False) -> None:
+        self.drawing.draw(self.shown, busy=self._busy(), rarely=rarely)
 
     def _busy(self) -> bool:
         """Whether there will be something to do at the next tick."""

@@ -47,7 +47,7 @@ class Versus:
         self.session = session
         self.table = Html("", "versus")
         self.view = card("versus_card", self.table.pane)
-        session.watch(self.refresh, 0.5, early=True)
+        session.watch(self.refresh, 1.0, early=True)
 
     def refresh(self) -> None:
         """Bring the numbers up to date."""

@@ -10,10 +10,11 @@ import pytest
 from bokeh.plotting import figure
 
 from mfviz.views.beat import PATIENCE_S, Beat
+from mfviz.views.drawing import Drawing
 from mfviz.views.headless import HeadlessHost
 from mfviz.views.host import guarded
 from tests.fakes import make_events
-from tests.views.stage import Stage
+from tests.views.stage import FakeFigure, Stage
 
 
 def letters(stage):
@@ -295,7 +296,7 @@ def test_a_browser_that_paints_all_of_the_time_gets_a_rest():
     assert beat.due(10.08)
 
 
-@pytest.mark.parametrize(("took", "pause"), [(0.02, 0.3), (0.1, 0.5), (0.4, 0.6)])
+@pytest.mark.parametrize(("took", "pause"), [(0.02, 0.7), (0.4, 0.7), (0.8, 0.82)])
 def test_at_full_speed_news_is_sent_and_looked_for_less_often(took: float, pause: float):
     now, looks = 10.0, []
     host = HeadlessHost()
@@ -312,6 +313,19 @@ def test_at_full_speed_news_is_sent_and_looked_for_less_often(took: float, pause
     beat.due(now)
     host.advance(1.0)
     assert len(looks) == 30
+
+
+def test_at_full_speed_dear_figures_are_drawn_less_often_still():
+    drawing = Drawing(HeadlessHost())
+    dear, plain = FakeFigure(), FakeFigure()
+    dear.period = 0.25
+    drawing.figures = [dear, plain]
+    for rarely, times in ((False, 20), (True, 5)):
+        dear.updates = plain.updates = 0
+        for _ in range(20):
+            drawing.host.advance(0.3)
+            drawing.draw([], busy=True, rarely=rarely)
+        assert (dear.updates, plain.updates) == (times, 20)
 
 
 def test_a_fresh_run_is_drawn_once_it_has_something_to_show_or_a_little_later():
