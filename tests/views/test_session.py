@@ -316,14 +316,15 @@ def test_at_full_speed_news_is_sent_and_looked_for_less_often(took: float, pause
 
 
 def test_at_full_speed_dear_figures_are_drawn_less_often_still():
-    drawing = Drawing(HeadlessHost())
+    host = HeadlessHost()
+    drawing = Drawing(host)
     dear, plain = FakeFigure(), FakeFigure()
     dear.period = 0.25
     drawing.figures = [dear, plain]
     for rarely, times in ((False, 20), (True, 5)):
         dear.updates = plain.updates = 0
         for _ in range(20):
-            drawing.host.advance(0.3)
+            host.advance(0.3)
             drawing.draw([], busy=True, rarely=rarely)
         assert (dear.updates, plain.updates) == (times, 20)
 
