@@ -10,7 +10,8 @@ VENV := .venv
 RUN := $(VENV)/bin/python -m
 BASE := $(VENV)/.base-installed
 DEV := $(VENV)/.dev-installed
-PIP := $(RUN) pip --disable-pip-version-check install -qq --constraint constraints.txt
+# Python compiles what it imports; to compile all that is installed takes pip half a minute.
+PIP := $(RUN) pip --disable-pip-version-check install -qq --no-compile --constraint constraints.txt
 
 .DEFAULT_GOAL := help
 .PHONY: help dev explore test test-page test-behind test-ptx test-ptx12 test-kernels wheels test-gpu browser lint format bench warm clean
@@ -71,7 +72,7 @@ wheels:
 	@$(@D)/bin/python -c 'import sys; open(sys.argv[1] + "/dev.pth", "w").write(sys.argv[2])' \
 	  $$(for p in $(@D) $(VENV); do $$p/bin/python -c \
 	  'import sysconfig; print(sysconfig.get_path("purelib"))'; done)
-	@PIP_PYTHON=$(@D)/bin/python $(PIP) --no-deps --no-compile --requirement $<
+	@PIP_PYTHON=$(@D)/bin/python $(PIP) --no-deps --requirement $<
 	@touch $@
 
 # The PYTHON that has all of GPU_NEEDS is taken as it is, with neither a page nor a network; else an

@@ -55,8 +55,10 @@ def measure(
     dict
         ``on`` and ``rows``: a row a solver, axis and value (training ratings, rank, workers).
         ``growth`` is the exponent x of ``seconds ~ value^x`` between the first value of the axis
-        and this one; of workers, ``speed_up`` is the ratio to the first. Rows of the axis
-        "ceiling" have the seconds that the machine takes for 10^9 flops or gathers.
+        and this one; of workers, ``speed_up`` is the ratio to the first, and ``speed_up_least``
+        that of the least times: a core that others share is now and then slow for some dozens of
+        milliseconds, and two workers wait for the slower one. Rows of the axis "ceiling" have the
+        seconds that the machine takes for 10^9 flops or gathers.
     """
     problem = cache(_problem)
     base = {"ratings": sizes[-1], "rank": ranks[0], "workers": workers[-1]}
@@ -103,12 +105,15 @@ def tell(found: dict[str, Any]) -> str:
             row["axis"],
             f"{row['value']:,}",
             seconds(row["epoch_s"]),
-            "-" if math.isnan(row["growth"]) else f"{row['growth']:.2f}",
-            "-" if math.isnan(row["speed_up"]) else f"{row['speed_up']:.2f}",
+            *(
+                "-" if math.isnan(row[name]) else f"{row[name]:.2f}"
+                for name in ("growth", "speed_up", "speed_up_least")
+            ),
         )
         for row in found["rows"]
     ]
-    return head + "\n" + table(("solver", "axis", "value", "an epoch", "growth", "speed-up"), rows)
+    names = ("solver", "axis", "value", "an epoch", "growth", "speed-up", "of least times")
+    return head + "\n" + table(names, rows)
 
 
 def _problem(size: float) -> Problem:
@@ -143,10 +148,11 @@ def _ceiling_s(what: str, workers: int) -> float:
 def _against_first(row: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, float]:
     same = (r for r in rows if (r["solver"], r["axis"]) == (row["solver"], row["axis"]))
     first = next(same)
+    found = dict.fromkeys(("growth", "speed_up", "speed_up_least"), math.nan)
     if row is first:
-        return {"growth": math.nan, "speed_up": math.nan}
-    ratio = row["epoch_s"] / first["epoch_s"]
+        return found
+    ratio = first["epoch_s"] / row["epoch_s"]
     if row["axis"] in ("workers", "ceiling"):
-        return {"growth": math.nan, "speed_up": 1 / ratio}
-    growth = math.log(ratio) / math.log(row["value"] / first["value"])
-    return {"growth": growth, "speed_up": math.nan}
+        least = min(first["epoch_s_by_round"]) / min(row["epoch_s_by_round"])
+        return {**found, "speed_up": ratio, "speed_up_least": least}
+    return {**found, "growth": -math.log(ratio) / math.log(row["value"] / first["value"])}
