@@ -55,11 +55,12 @@ test-ptx test-ptx12: $(DEV)
 	@MFVIZ_COMPILES=1 .venv-cuda$(WHEELS)/bin/python -m pytest -n 2 --dist loadgroup \
 	  tests/cuda/test_ptx.py $(ARGS)
 
-# Beside `make test ALSO=test-kernels`: with the lowest priority, and told at its end.
+# Beside `make test ALSO=test-kernels`: with the lowest priority, in one process, as the cores are
+# busy and each more would import all anew; told at its end.
 test-kernels:
 	@code=0; for kind in 13 12; do \
 	  if [ -e .venv-cuda$$kind/.compiles ]; then \
-	    nice -n 19 $(MAKE) --no-print-directory test-ptx$${kind#13} || code=1; \
+	    nice -n 19 $(MAKE) --no-print-directory test-ptx$${kind#13} ARGS="-n 0" || code=1; \
 	  else echo "NOT COMPILED with CUDA $$kind: its wheels (tests/cuda/wheels$$kind.txt) are not here."; \
 	  fi; done >.tests-kernels.log 2>&1; cat .tests-kernels.log; exit $$code
 

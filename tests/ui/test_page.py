@@ -25,7 +25,7 @@ def picture(page):
 
 
 def test_something_moves_soon_after_opening(opener):
-    opener()  # the server and the browser's cache are warm from here on
+    opener().ready()  # the server and the browser's cache are warm from here on
     began = time.monotonic()
     desk = opener()
     seen = {0}
