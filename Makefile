@@ -10,7 +10,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python -m
 BASE := $(VENV)/.base-installed
 DEV := $(VENV)/.dev-installed
-# Python compiles what it imports; to compile all that is installed takes pip half a minute.
+# Python compiles what it imports; to compile all that is installed takes pip 20 s.
 PIP := $(RUN) pip --disable-pip-version-check install -qq --no-compile --constraint constraints.txt
 
 .DEFAULT_GOAL := help
