@@ -22,8 +22,8 @@ __all__ = ["EarlyHead", "install"]
 ASK_S, MOST_S = 0.1, 0.6
 END = "<body>\n"
 AGAIN = "<script>location.reload()</script>"
-COMPONENTS = """<link rel="preload" as="fetch" crossorigin="anonymous" href="{0}">
-<script>importShim("{0}")</script>
+AHEAD = """<link rel="preload" as="fetch" crossorigin="anonymous" href="{0}">
+<script>importShim("{0}");{1}</script>
 """
 
 
@@ -48,7 +48,7 @@ class EarlyHead(DocHandler):  # type: ignore[misc]  # Panel has no types
         if head and self.current_user:
             self.set_header("Content-Type", "text/html")
             self.set_header("Cache-Control", "no-store")
-            super().write(head + COMPONENTS.format(_components()))
+            super().write(head + _ahead())
             self._sent = head
             await self.flush()
             await self._scripts()
@@ -76,12 +76,15 @@ class EarlyHead(DocHandler):  # type: ignore[misc]  # Panel has no types
         return "dark" if self.get_argument("theme", "") == "dark" else "light"
 
 
-def _components() -> str:
-    """Address of the code that all of Material's components share, as a page gives it."""
+def _ahead() -> str:
+    """What a page has before its parts: their code, and a Bokeh that asks for no variables."""
     # Imported by a thread since the server began: here it would keep the server from answering.
     import panel_material_ui as pmui
 
-    return str(pmui.Button._render_esm(server=True))
+    from mfviz.views.live_scripts import NO_VARIABLES
+
+    # The code that all of Material's components share, at the address that a page gives it.
+    return AHEAD.format(pmui.Button._render_esm(server=True), NO_VARIABLES)
 
 
 def _note(handler: Any) -> None:

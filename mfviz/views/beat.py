@@ -16,6 +16,7 @@ from typing import Any
 from bokeh.models import ColumnDataSource, CustomJS
 
 from mfviz.views.host import Ticker
+from mfviz.views.live_scripts import NO_VARIABLES
 
 __all__ = ["Beat"]
 
@@ -25,15 +26,6 @@ SHARE, REST_S = 1.25, 0.02
 # While no eye can follow, news is sent and looked for less often: each message costs the solver.
 RARE_S, RARE_LOOK_S = 0.7, 0.1
 PATIENCE_S = 2.0  # a browser that never answers (one that sleeps) still gets news this often
-# Bokeh's figures ask for a CSS variable of their own before each line or text that they draw, and
-# the browser works out all styles anew for it: an eighth of all that it does. The page sets
-# none of them. Where another Bokeh has no such method, it stays as it is.
-NO_VARIABLES = """
-try {
-  const {prototype} = Bokeh.require("core/visuals/visual").VisualProperties
-  if (prototype._get_css_value) prototype._get_css_value = () => ""
-} catch {}
-"""
 ANSWER = """
 const sent = cb_obj.data.sent[0]
 const painted = () => setTimeout(() => { cb_obj.tags = [sent] }, 0)

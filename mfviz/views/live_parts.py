@@ -12,6 +12,7 @@ from bokeh.models import (
     BoxZoomTool,
     ColumnDataSource,
     InlineStyleSheet,
+    Legend,
     PanTool,
     Range1d,
     ResetTool,
@@ -84,10 +85,13 @@ def equip(figure: Any, sizing: str) -> None:
     """Give a figure its tools; the wheel zooms only with Ctrl, so that a page still scrolls."""
     zoom = WheelZoomTool(dimensions="width", modifiers="ctrl")
     tools = [PanTool(dimensions="width"), zoom, BoxZoomTool(), ResetTool(), SaveTool()]
+    # Material dresses toolbars and legends in the browser. Told of the former, the server would
+    # walk all of the page's models; the latter, which HoloViews leaves here empty, cost a layout.
     figure.toolbar.update(
-        tools=tools, autohide=True, logo=None, active_scroll=zoom,
+        tools=tools, autohide=True, logo=None, active_scroll=zoom, syncable=False,
         stylesheets=[InlineStyleSheet(css="")],
     )  # fmt: skip
+    figure.center = [item for item in figure.center if not isinstance(item, Legend)]
     figure.update(
         toolbar_location="above", toolbar_inner=True, min_border=0, min_border_left=0,
         min_border_right=0, min_border_top=0, min_border_bottom=0, sizing_mode=sizing, title=None,

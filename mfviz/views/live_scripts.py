@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
-    "AGO", "AT_X", "BUSY", "COUNTS", "EVEN", "FACT", "OF_LAYER", "OF_RUN", "PLAIN",
+    "AGO", "AT_X", "BUSY", "COUNTS", "EVEN", "FACT", "NO_VARIABLES", "OF_LAYER", "OF_RUN", "PLAIN",
 ]  # fmt: skip
 
 COUNTS = """
@@ -102,4 +102,13 @@ switch (format) {
     ? `${many(row("bytes"))}B, ${(row("bytes") / ms / 1e6).toPrecision(3)} GB/s` : ""
   default: return row("measured") ? `measured, ${clocks[row("run")] ?? "host clock"}` : "modelled"
 }
+"""
+# Bokeh's figures ask for a CSS variable of their own before each line or text that they draw, and
+# the browser works out all styles anew for it: an eighth of all that it does. The page sets
+# none of them. Where another Bokeh has no such method, it stays as it is.
+NO_VARIABLES = """
+try {
+  const {prototype} = Bokeh.require("core/visuals/visual").VisualProperties
+  if (prototype._get_css_value) prototype._get_css_value = () => ""
+} catch {}
 """

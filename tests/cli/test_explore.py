@@ -96,6 +96,7 @@ def test_the_page_is_served_on_this_machine(port: int) -> None:
         assert pieces[0][0] == pieces[1][0]
         assert [len(page) for page in pieces] == [3, 3], "whole, and nothing comes twice"
         assert again.count("importShim(") == 1, "components are loaded ahead"
+        assert "_get_css_value" in again, "Bokeh is eased before it draws"
         assert fetch(url.rsplit("/", 1)[0] + "/")[0] == 200
         with pytest.raises(ParameterError, match="taken"):
             serve.free_port(port)

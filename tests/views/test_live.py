@@ -215,3 +215,8 @@ def test_a_resize_between_updates_waits_for_the_next_one(live):
     whole = type(live)()
     whole.show([("A", make_history(epochs=3))])
     assert live.summary == whole.summary
+
+
+def test_the_browser_finds_no_legend_to_dress_and_tells_nothing_of_the_toolbar(live):
+    assert not live.figure.legend
+    assert not live.figure.toolbar.syncable
