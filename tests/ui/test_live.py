@@ -145,8 +145,8 @@ def test_pause_step_and_stop_by_keyboard(toy):
     keys.press("s")
 
 
-def test_the_scrubber_shows_the_past_of_a_run_that_goes_on(opener):
-    desk = opener({**LONG, "pace": 20})
+def test_the_scrubber_shows_the_past_of_a_run_that_goes_on(toy):
+    desk = toy
     start(desk)
     desk.until("twenty epochs", lambda: len(desk.epochs()) > 20, seconds=30.0)
     desk.page.keyboard.press("Home")
