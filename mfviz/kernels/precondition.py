@@ -18,17 +18,54 @@ _SEGMENT = 512  # ratings between two looks at the clock
 def _whiten(C, g, X, x, lr):
     """Add ``lr C g[0]`` to row ``x`` of X, for a symmetric C.
 
-    Four sums over every fourth row of C each, so that they do not wait for each other.
+    A number of g is loaded once for four vectors of a row of C, where there are as many.
     """
-    for c in range(0, X.shape[1], simd.LANES):
-        a0 = a1 = a2 = a3 = simd.splat(np.float32(0.0))
-        for k in range(0, C.shape[0], 4):
-            a0 = simd.fma(simd.splat(g[0, k]), simd.load(C, k, c), a0)
-            a1 = simd.fma(simd.splat(g[0, k + 1]), simd.load(C, k + 1, c), a1)
-            a2 = simd.fma(simd.splat(g[0, k + 2]), simd.load(C, k + 2, c), a2)
-            a3 = simd.fma(simd.splat(g[0, k + 3]), simd.load(C, k + 3, c), a3)
-        direction = simd.add(simd.add(a0, a1), simd.add(a2, a3))
-        simd.store(X, x, c, simd.fma(simd.splat(lr), direction, simd.load(X, x, c)))
+    c = 0
+    while c + 4 * simd.LANES <= X.shape[1]:
+        _whiten_four(C, g, X, x, c, lr)
+        c += 4 * simd.LANES
+    while c < X.shape[1]:
+        _whiten_one(C, g, X, x, c, lr)
+        c += simd.LANES
+
+
+@part
+def _whiten_four(C, g, X, x, c, lr):
+    """Do four vectors from column ``c``, by sums over even and over odd rows of C each."""
+    w = simd.LANES
+    a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = simd.splat(np.float32(0.0))
+    for k in range(0, C.shape[0], 2):
+        even, odd = simd.splat(g[0, k]), simd.splat(g[0, k + 1])
+        a0 = simd.fma(even, simd.load(C, k, c), a0)
+        a1 = simd.fma(even, simd.load(C, k, c + w), a1)
+        a2 = simd.fma(even, simd.load(C, k, c + 2 * w), a2)
+        a3 = simd.fma(even, simd.load(C, k, c + 3 * w), a3)
+        b0 = simd.fma(odd, simd.load(C, k + 1, c), b0)
+        b1 = simd.fma(odd, simd.load(C, k + 1, c + w), b1)
+        b2 = simd.fma(odd, simd.load(C, k + 1, c + 2 * w), b2)
+        b3 = simd.fma(odd, simd.load(C, k + 1, c + 3 * w), b3)
+    _step(X, x, c, lr, simd.add(a0, b0))
+    _step(X, x, c + w, lr, simd.add(a1, b1))
+    _step(X, x, c + 2 * w, lr, simd.add(a2, b2))
+    _step(X, x, c + 3 * w, lr, simd.add(a3, b3))
+
+
+@part
+def _whiten_one(C, g, X, x, c, lr):
+    """Do the vector at column ``c``, by four sums that do not wait for each other."""
+    a0 = a1 = a2 = a3 = simd.splat(np.float32(0.0))
+    for k in range(0, C.shape[0], 4):
+        a0 = simd.fma(simd.splat(g[0, k]), simd.load(C, k, c), a0)
+        a1 = simd.fma(simd.splat(g[0, k + 1]), simd.load(C, k + 1, c), a1)
+        a2 = simd.fma(simd.splat(g[0, k + 2]), simd.load(C, k + 2, c), a2)
+        a3 = simd.fma(simd.splat(g[0, k + 3]), simd.load(C, k + 3, c), a3)
+    _step(X, x, c, lr, simd.add(simd.add(a0, a1), simd.add(a2, a3)))
+
+
+@part
+def _step(X, x, c, lr, direction):
+    """Add ``lr`` times the direction to the vector at column ``c`` of row ``x``."""
+    simd.store(X, x, c, simd.fma(simd.splat(lr), direction, simd.load(X, x, c)))
 
 
 @part
