@@ -19,8 +19,11 @@ from functools import cache
 from typing import Any
 
 import panel as pn
+from bokeh.core.json_encoder import serialize_json
 from bokeh.models import CustomJS
 from panel.io.resources import CDN_DIST, DIST_DIR
+
+from mfviz.views.shared_code import share_code
 
 __all__ = ["Cell", "Mailbox"]
 
@@ -63,10 +66,13 @@ class Mailbox:
     ----------
     open : bool
         Whether the browser listens.
+    known : list of str
+        Code in JSON that the browser has: components that come later need not bring it.
     """
 
     def __init__(self, comm: Any) -> None:
         self.open = False
+        self.known: list[str] = []
         self._line: Any = None
         self._kept: list[tuple[Any, Any, Any]] = []
         self._comm, self._init = comm, comm.init
@@ -76,6 +82,8 @@ class Mailbox:
         """Send a piece of a message, or keep it."""
         if isinstance(data, str):
             data = SHEET.sub(_enclosed, data)
+            for code in self.known:
+                data = data.replace(code, '""')
         if self.open:
             self._line.send(data, metadata=metadata, buffers=buffers)
         else:
@@ -133,7 +141,8 @@ class Cell(pn.Column):
         self._home = (IOLoop.current(), threading.get_ident())
         if isinstance(comm, JupyterComm) and not comm._comm:
             ref = model.ref["id"]
-            self._mailboxes[ref] = Mailbox(comm)
+            self._mailboxes[ref] = box = Mailbox(comm)
+            box.known = [serialize_json(code) for code in share_code(model)]
             self._figure.js_on_change("inner_width", CustomJS(args={"ref": ref}, code=READY))
         return super()._render_mimebundle(model, doc, comm, location)
 

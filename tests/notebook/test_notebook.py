@@ -42,6 +42,7 @@ def test_it_executes_and_leaves_views_and_a_picture(tmp_path: Path) -> None:
         notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
     )
     client.execute()
+    assert len(nbformat.writes(notebook)) < 20e6, "an output holds the same code many times"
     kinds = [
         {name for output in cell["outputs"] for name in output.get("data", {})}
         for cell in cells(notebook)

@@ -56,3 +56,17 @@ def test_style_sheets_travel_in_the_message() -> None:
     assert '"url": "data:text/css;base64,' in text
     assert CDN_DIST not in text
     assert "https://example.org/a.css" in text
+
+
+def test_code_that_the_browser_has_is_not_sent_again() -> None:
+    line = Line()
+    comm = comm_of(line)
+    box = Mailbox(comm)
+    box.known = ['"const a = \\"1\\""']
+    comm.init()
+    comm.send('{"esm": "const a = \\"1\\"", "name": "a"}')
+    box.deliver()
+    comm.send('{"esm": "const b", "name": "b"}')
+    assert [text for text, _, _ in line.sent] == [
+        '{"esm": "", "name": "a"}', '{"esm": "const b", "name": "b"}'
+    ]  # fmt: skip
