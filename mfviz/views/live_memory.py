@@ -64,7 +64,9 @@ class LiveMemory(LiveFigure):
     def summary(self) -> str:
         """Peak and prediction of each run, in a sentence."""
         parts = [
-            f"{letter} {h.title or h.solver}: {_facts(h)}" for letter, h in self.tracks if h.run
+            f"{letter} {h.title or h.solver}: {', '.join(_facts(h))}"
+            for letter, h in self.tracks
+            if h.run
         ]
         return f"Memory: {'; '.join(parts) or 'no run yet'}."
 
@@ -204,7 +206,7 @@ class LiveMemory(LiveFigure):
                     break
         ink3 = style.TOKENS[self.theme]["ink3"]
         for letter, history in shown:
-            text = _facts(history, peak=False)
+            text = _fitting(_facts(history, peak=False), self._frame_size()[0])
             found.append((0.0, rows[letter] + 38, text, ink3, "12px", 0))
         refill(self.words, found, BLANK)
         totals = {rows[k] + 9.0: bytes_text(h.peak_bytes) for k, h in shown if h.peak_bytes}
@@ -233,7 +235,7 @@ class LiveMemory(LiveFigure):
                 row.value = (ROW - 1) * self._runs.factors.index(letter) + sum(MODEL) / 2 - 0.5
 
 
-def _facts(history: History, peak: bool = True) -> str:
+def _facts(history: History, peak: bool = True) -> list[str]:
     """Say what was held, predicted and taken from the system."""
     parts = [f"{bytes_text(history.peak_bytes)} held at the peak"] if peak else []
     if history.model:
@@ -241,4 +243,12 @@ def _facts(history: History, peak: bool = True) -> str:
     if history.rss_rise_bytes:
         mark = "" if peak else "● "
         parts.append(f"{mark}process +{bytes_text(history.rss_rise_bytes)}")
-    return (", " if peak else " · ").join(parts)
+    return parts
+
+
+def _fitting(parts: list[str], room: float) -> str:
+    """Join the parts that fit into so many pixels, from the first one, which is always there."""
+    # The estimate is rather too wide, of these words by a tenth.
+    while len(parts) > 1 and text_width(" · ".join(parts), 12) > 1.1 * room:
+        parts = parts[:-1]
+    return " · ".join(parts)

@@ -11,6 +11,7 @@ import panel as pn
 from bokeh.models import (
     BoxZoomTool,
     ColumnDataSource,
+    CustomJS,
     InlineStyleSheet,
     Legend,
     PanTool,
@@ -22,6 +23,7 @@ from bokeh.models import (
 
 from mfviz.plots import style
 from mfviz.plots.base import Columns, Plot
+from mfviz.views.live_scripts import CLEAN_EDGE
 
 __all__ = [
     "RunNames",
@@ -97,6 +99,7 @@ def equip(figure: Any, sizing: str) -> None:
         min_border_right=0, min_border_top=0, min_border_bottom=0, sizing_mode=sizing, title=None,
         min_width=None, min_height=None, output_backend="canvas",
     )  # fmt: skip
+    figure.js_on_change("border_fill_color", CustomJS(code=CLEAN_EDGE))
     figure.x_range = Range1d(0.0, 1.0)
     figure.y_range = Range1d(0.0, 1.0)
 

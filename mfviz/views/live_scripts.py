@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 __all__ = [
-    "AGO", "AT_X", "BUSY", "COUNTS", "EVEN", "FACT", "NO_VARIABLES", "OF_LAYER", "OF_RUN", "PLAIN",
+    "AGO", "AT_X", "BUSY", "CLEAN_EDGE", "COUNTS", "EVEN", "FACT", "NO_VARIABLES", "OF_LAYER",
+    "OF_RUN", "PLAIN",
 ]  # fmt: skip
 
 COUNTS = """
@@ -111,4 +112,10 @@ try {
   const {prototype} = Bokeh.require("core/visuals/visual").VisualProperties
   if (prototype._get_css_value) prototype._get_css_value = () => ""
 } catch {}
+"""
+# Bokeh clears a canvas half a pixel off: its outermost row and column would keep the colour that
+# the figure had in the other theme.
+CLEAN_EDGE = """
+const layer = Bokeh.index.find_one_by_id(cb_obj.id)?.canvas_view?.primary
+layer?.undo_transform?.((ctx) => ctx.clearRect(0, 0, layer.canvas.width, layer.canvas.height))
 """

@@ -92,3 +92,12 @@ def test_a_finished_run_keeps_its_peak():
     live = LiveMemory()
     live.show([("A", make_history(end=True))])
     assert sum(bar["right"] - bar["left"] for bar in bars(live, 0)) == 6000
+
+
+def test_a_narrow_figure_says_no_more_than_it_has_room_for(monkeypatch):
+    live = LiveMemory()
+    monkeypatch.setattr(live, "nominal", (100, 92))
+    live.show([("A", history(rise=90_000_000))])
+    assert "model 84 MB" in live.words.data["text"]
+    assert not any("process" in text for text in live.words.data["text"])
+    assert "process +90 MB" in live.summary
