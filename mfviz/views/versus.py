@@ -27,7 +27,8 @@ def table(tracks: Sequence[Track]) -> str:
         _row("updates per s", [t.history.updates_per_s for t in tracks], rate, low=False),
         _row("worker idle", [t.history.idle_share() for t in tracks], _share, low=True),
     ]
-    heads = "".join(f"<th>{chip(t.letter)}{escape(t.title)}</th>" for t in tracks)
+    # A long title may be broken in a narrow place, though not behind the chip (a word joiner).
+    heads = "".join(f"<th>{chip(t.letter)}&#8288;{escape(t.title)}</th>" for t in tracks)
     title = "A versus B" if len(tracks) == 2 else "In numbers"
     return (
         f"<table><thead><tr><th>{title}</th>{heads}</tr></thead>"
