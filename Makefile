@@ -110,7 +110,7 @@ dev: $(DEV)
 lint: $(DEV)
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check .
-	@nice -n 19 $(RUN) mypy
+	@$(RUN) mypy
 
 format: $(DEV)
 	@$(RUN) ruff check --fix .

@@ -16,7 +16,7 @@ import re
 import threading
 from base64 import b64encode
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import panel as pn
 from bokeh.core.json_encoder import serialize_json
@@ -121,6 +121,10 @@ class Cell(pn.Column):
     **params
         As for a column.
     """
+
+    # As Material's own components have: it would wrap all others at the root of an output, and
+    # that wrapper gives every figure its own lines, fonts and, in the dark, colours of the light.
+    _esm_base: ClassVar[None] = None
 
     def __init__(self, *objects: Any, figure: Any, **params: Any) -> None:
         super().__init__(*objects, **params)

@@ -16,7 +16,7 @@ def select(label: str, options: list[str], help_text: str, **settings: Any) -> A
     settings = {"sizing_mode": "stretch_width"} | settings
     return pmui.Select(
         label=label, options=options, description=help_text, size="small", margin=0,
-        stylesheets=[sheet("field")], **settings,
+        stylesheets=[sheet("field", "menu")], **settings,
     )  # fmt: skip
 
 

@@ -85,7 +85,8 @@ class View:
         query = host.query
         self._loaded = False
         self._when_loaded: list[Callable[[], None]] = []
-        self.theme = "dark" if query.get("theme") == "dark" else "light"
+        asked = query.get("theme", (defaults or {}).get("theme"))
+        self.theme = "dark" if asked == "dark" else "light"
         self._take_page_settings(query)
         self.board = Board(self.session, self.theme, query)
         self.board.changed = self._write_address

@@ -58,7 +58,7 @@ class Transport:
         self.unit = pmui.Select(
             label="step by", options=list(UNITS), value=session.unit, width=100, margin=0,
             align="center",
-            size="small", stylesheets=[sheet("unit")],
+            size="small", stylesheets=[sheet("unit", "menu")],
         )  # fmt: skip
         self.position = Html("", "words")
         self.scrubber = Scrubber(lambda epoch: host.later(lambda: session.seek(epoch)))

@@ -121,3 +121,15 @@ def test_the_theme_can_be_changed():
     explorer = Explorer()
     explorer.theme = "dark"
     assert explorer.view.board.rmse.theme == "dark"
+
+
+def test_it_is_dark_from_the_start():
+    view = Explorer(theme="dark").view
+    assert {figure.theme for figure in view.board.figures} == {"dark"}
+    assert view.query()["theme"] == "dark"
+
+
+def test_an_output_keeps_the_looks_of_its_figures():
+    """Material gives its own to all figures below a wrapper of its own."""
+    shown = Explorer(theme="dark").__panel__()
+    assert shown._design._wrapper(shown) is shown
