@@ -72,8 +72,8 @@ def factorize(
 
     Parameters
     ----------
-    ratings : Ratings, (users, items, values), DataFrame or scipy.sparse matrix
-        See :func:`mfviz.as_ratings`; ids stay the user's own.
+    ratings : Ratings, (users, items, values), DataFrame, scipy.sparse matrix or Problem
+        See :func:`mfviz.as_ratings`; ids stay the user's own. A problem is already split.
     test : same kinds, optional
         For the test RMSE; pairs whose user or item is absent from ``ratings`` are set aside.
     split : str or float, optional
@@ -105,7 +105,7 @@ def factorize(
     MfvizError
         If the solver failed; a run that diverged is returned, with its status and a suggestion.
     """
-    problem = _problem(as_ratings(ratings), test, split, seed)
+    problem = _problem(ratings, test, split, seed)
     given = {"rank": rank, "epochs": epochs, "workers": workers}
     params |= {name: value for name, value in given.items() if value is not None}
     made = make_solver(solver, problem, seed=seed, **params)
@@ -120,9 +120,15 @@ def _outcome(run: Run) -> Result:
     return run.result()
 
 
-def _problem(train: Ratings, test: Any, way: str | float | None, seed: int) -> Problem:
+def _problem(given: Any, test: Any, way: str | float | None, seed: int) -> Problem:
     if test is not None and way is not None:
         raise ParameterError("test and split exclude each other; give one of them.", "split")
+    if isinstance(given, Problem):
+        if test is None and way is None:
+            return given
+        name = "split" if test is None else "test"
+        raise ParameterError(f"found a problem, which is split already; leave {name} out.", name)
+    train = as_ratings(given)
     if test is not None:
         return Problem.from_files(train, as_ratings(test, "test"), seed=seed)
     if isinstance(way, str):

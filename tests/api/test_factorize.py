@@ -165,6 +165,17 @@ def test_what_is_held_out_is_chosen_in_a_word(
     assert np.isfinite(result.history["test_rmse"]).all()
 
 
+def test_a_problem_is_taken_as_it_was_split(triple: Triple) -> None:
+    problem = mfviz.split(as_ratings(triple), holdout=0.2, seed=5)
+    result = mfviz.factorize(problem, **QUICK)
+    assert result.problem is problem
+    assert np.isfinite(result.history["test_rmse"].iloc[-1])
+    with pytest.raises(ParameterError, match="split already; leave test out"):
+        mfviz.factorize(problem, test=triple, **QUICK)
+    with pytest.raises(ParameterError, match="split already; leave split out"):
+        mfviz.factorize(problem, split=0.1, **QUICK)
+
+
 def test_ways_to_hold_out_that_do_not_suit(triple: Triple) -> None:
     for way, says in (("moon", "it must be random"), ("official", "as test"), (1.5, "below 1")):
         with pytest.raises(ParameterError, match=says):
