@@ -72,6 +72,9 @@ class LiveFigure(ABC):
         self.figure: Any = self._make()
         settings = {"sizing_mode": "stretch_both", "min_height": 120, "margin": 0} | pane
         self.canvas = pn.pane.Bokeh(self.figure, **settings)
+        # Which hands its size on to the figure only when that changes.
+        size = {name: settings[name] for name in ("sizing_mode", "height") if name in settings}
+        self.figure.update(**size)
         self.pane: Any = self._frame()
         self._refresh()
 

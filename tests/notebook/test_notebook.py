@@ -200,6 +200,7 @@ def test_in_jupyterlab_the_curve_moves_while_the_run_goes_on(lab: str, chromium:
         # The run makes ten epochs a second: its rows came in small steps, none lost, in order.
         assert seen[-1] == list(range(EPOCHS + 1)), seen[-1]
         assert len({len(rows) for rows in seen}) >= 8
+        assert page.locator(".bk-Figure").first.bounding_box()["height"] > 250, "it can be seen"
         # An explorer plays its recorded run: nothing is lost, and the axis goes along.
         epochs, end = open_and_run(page, f"{lab}/lab/tree/explorer.ipynb", explored)[-1]
         assert epochs == list(range(RECORDED + 1)), epochs

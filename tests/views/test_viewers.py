@@ -84,3 +84,17 @@ def test_one_to_five_runs(count):
 def test_a_path_that_is_no_run_says_so(tmp_path):
     with pytest.raises(RunFileError):
         MemoryPlot(tmp_path / "nothing.mfviz")
+
+
+@pytest.mark.parametrize("viewer", VIEWERS)
+def test_it_is_as_wide_as_its_cell_and_has_a_height_of_its_own(viewer, run, caplog):
+    made = viewer(run)
+    root = pn.panel(made).get_root()
+    assert root.sizing_mode == made.figure.figure.sizing_mode == "stretch_width"
+    assert made.figure.figure.height >= 40
+    assert not caplog.records
+
+
+def test_the_height_of_curves_can_be_chosen(run):
+    assert RMSEPlot(run).figure.figure.height == 300
+    assert RMSEPlot(run, height=500).figure.figure.height == 500
