@@ -27,6 +27,7 @@ __all__ = ["LineEnds", "Sheet"]
 COLUMNS = ("x", "y", "x1", "color", "size", "marker", "text", "dx", "dy", "align", "weight")
 BLANK = (math.nan, 0.0, 0.0, "black", 0, "circle", "", 0, 0, "left", "normal")
 LINE = 18  # px of a line of notes
+STEP = 6.0  # px between points along a curve
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,10 @@ class Sheet:
             for column in WIDTHS:
                 xy = [(getattr(row, x_axis), getattr(row, column)) for row in rows]
                 corners = np.array([self.pixels(x, y) for x, y in xy if math.isfinite(y)])
-                if len(corners) > 1:
-                    at = np.arange(len(corners))
-                    fine = np.linspace(0, len(corners) - 1, 4 * len(corners))
+                if len(corners) > 1:  # a fall from far above the frame is finely divided, too
+                    steps = np.hypot(*np.diff(corners.T)).clip(max=1000.0)
+                    at = np.concatenate(([0.0], np.cumsum(steps)))
+                    fine = np.arange(0.0, at[-1] + STEP, STEP)
                     found.append(np.column_stack([np.interp(fine, at, c) for c in corners.T]))
         return np.concatenate(found)
 

@@ -146,3 +146,12 @@ def test_labels_move_when_the_browser_tells_the_size(live, monkeypatch):
     monkeypatch.setattr(live, "_frame_size", lambda: (200.0, 90.0))
     live._resized("inner_width", 640, 200)
     assert ends(live) != before
+
+
+def test_the_note_on_the_start_stands_beside_a_steep_fall(monkeypatch):
+    live = LiveRMSE()
+    monkeypatch.setattr(live, "_frame_size", lambda: (1140.0, 260.0))
+    live.show([("A", make_history(epochs=30, workers=1, rmse=[9.0, *([0.8] * 30)]))])
+    assert live._ends._start.text == "↑ A starts at 9.000"
+    first_epoch = 1140.0 / live.figure.x_range.end
+    assert live._ends._start.x > 0.9 * first_epoch, "by there the curve has come down"
