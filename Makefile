@@ -110,7 +110,7 @@ dev: $(DEV)
 lint: $(DEV)
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check .
-	@$(RUN) mypy
+	@nice -n 19 $(RUN) mypy
 
 format: $(DEV)
 	@$(RUN) ruff check --fix .

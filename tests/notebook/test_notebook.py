@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-EPOCHS, RECORDED = 60, 40
+EPOCHS, RECORDED = 120, 40  # 12 s of a run, of which a busy machine takes some to draw the output
 EXPLORER = "import mfviz; mfviz.Explorer(data='toy', solver='sgd', compare='als')"
 NOTEBOOK = ROOT / "apps" / "notebooks" / "explorer.ipynb"
 
