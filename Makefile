@@ -10,11 +10,13 @@ VENV := .venv
 RUN := $(VENV)/bin/python -m
 BASE := $(VENV)/.base-installed
 DEV := $(VENV)/.dev-installed
-# Python compiles what it imports; to compile all that is installed takes pip 20 s.
+# Python compiles what it imports, and keeps it whatever the environment says: tests start hundreds
+# of processes. To compile all that is installed takes pip 20 s.
+unexport PYTHONDONTWRITEBYTECODE
 PIP := $(RUN) pip --disable-pip-version-check install -qq --no-compile --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help dev explore test test-page test-behind test-ptx test-ptx12 test-kernels wheels test-gpu browser lint format bench warm clean
+.PHONY: help dev collected explore test test-page test-behind test-ptx test-ptx12 test-kernels wheels test-gpu browser lint format bench warm clean
 
 help:
 	@echo "make explore   serve the explorer on this machine (PORT=5006 to choose the port)"
@@ -106,6 +108,10 @@ browser: $(BASE)
 	       "with CHROMIUM=/path/to/it."
 
 dev: $(DEV)
+
+# What Python makes of the tests, and of all that they import, is kept for all who run them.
+collected: $(DEV)
+	@$(RUN) pytest --collect-only -qq | tail -n 1
 
 lint: $(DEV)
 	@$(RUN) ruff check .
