@@ -66,7 +66,7 @@ test-kernels:
 	  else echo "NOT COMPILED with CUDA $$kind: its wheels (tests/cuda/wheels$$kind.txt) are not here."; \
 	  fi; done >.tests-kernels.log 2>&1; cat .tests-kernels.log; exit $$code
 
-wheels:
+wheels: | $(VENV)/bin/python
 	@$(MAKE) --no-print-directory --keep-going .venv-cuda13/.compiles .venv-cuda12/.compiles || \
 	  echo "Not all CUDA wheels can be had here: kernels are compiled with those that can." >&2
 
