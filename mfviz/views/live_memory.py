@@ -247,8 +247,9 @@ def _facts(history: History, peak: bool = True) -> list[str]:
 
 
 def _fitting(parts: list[str], room: float) -> str:
-    """Join the parts that fit into so many pixels, from the first one, which is always there."""
-    # The estimate is rather too wide, of these words by a tenth.
-    while len(parts) > 1 and text_width(" · ".join(parts), 12) > 1.1 * room:
-        parts = parts[:-1]
-    return " · ".join(parts)
+    """Join the parts in so many pixels: all of them, in fewer words, or else the first alone."""
+    whole = " · ".join(parts)
+    for words in (whole, whole.replace("process ", "")):
+        if text_width(words, 12) <= 1.1 * room:  # which is rather too wide, here by a tenth
+            return words
+    return "".join(parts[:1])

@@ -101,3 +101,10 @@ def test_a_narrow_figure_says_no_more_than_it_has_room_for(monkeypatch):
     assert "model 84 MB" in live.words.data["text"]
     assert not any("process" in text for text in live.words.data["text"])
     assert "process +90 MB" in live.summary
+
+
+def test_a_figure_of_a_narrow_window_says_it_in_fewer_words(monkeypatch):
+    live = LiveMemory()
+    monkeypatch.setattr(live, "nominal", (165, 92))
+    live.show([("A", history(rise=90_000_000))])
+    assert "model 84 MB · ● +90 MB" in live.words.data["text"]
