@@ -75,7 +75,7 @@ class ScriptedSolver(Solver):
 
     key = ""  # keeps it out of the registry
     title = "Scripted"
-    card = Card("no", "never", "none", "nothing", "nothing", "none")
+    card = Card("fake", "no", "never", "none", "nothing", "nothing", "none")
 
     lr = param.Number(0.05, bounds=(0.0, 10.0), doc="Learning rate.")
     nap_s = param.Number(0.0, bounds=(0.0, 10.0), doc="Work before each checkpoint, in s.")

@@ -55,6 +55,7 @@ class ALS(DeviceSystems):
         r"\sum_{u\in\Omega_i} r_{ui}\, p_u"
     )
     card = Card(
+        brief="exact rows, two barriers a sweep",
         parallel="Every row of a side is an independent job; workers take rows as they get free, "
         "and on a GPU a thread block has one.",
         synchronises="One barrier after the users and one after the items of each sweep.",

@@ -57,6 +57,7 @@ class APSGD(BiasedSolver):
     two_sided = True
     reconstruction = True
     card = Card(
+        brief="users beside items, no barrier",
         parallel="Users in one group of workers and items in another, at the same time.",
         synchronises="Only at the end of an epoch, to look at the model; never within it.",
         conflicts="No lost updates, as a row has one writer; reads may be stale or half new.",

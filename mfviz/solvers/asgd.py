@@ -47,6 +47,7 @@ class ASGD(BiasedSolver):
     )
     two_sided = True
     card = Card(
+        brief="one side at a time, two barriers",
         parallel="All rows of a side; the ratings of one row are visited one after the other.",
         synchronises="One barrier after the users and one after the items of each epoch.",
         conflicts="None: a row has one writer, and the other side is only read.",

@@ -60,6 +60,7 @@ class AveragedSGD(BiasedSolver):
         r"c_{ku} = \text{visits of } u \text{ by } k \ \text{(plain: } c = 1)"
     )
     card = Card(
+        brief="a model a worker, then averaged",
         parallel="Everything: each worker has a model and a share of the ratings of its own.",
         synchronises="Two barriers around each average, after every ``period`` steps a worker.",
         conflicts="None in memory; copies that drift apart are pulled together by averaging.",

@@ -68,9 +68,10 @@ class Checkpoint:
 class Card:
     """What a solver is like, in one or two short sentences a field; no field is empty.
 
-    ``accuracy`` says why a solver cannot end where the others do, if it cannot.
+    ``brief`` has 36 characters at most; ``accuracy`` says why a solver cannot end where others do.
     """
 
+    brief: str
     parallel: str
     synchronises: str
     conflicts: str

@@ -50,6 +50,7 @@ class CCD(AlternatingSolver):
         r"\qquad\text{(the same for } q_{ik})"
     )
     card = Card(
+        brief="exact steps in a row, two barriers",
         parallel="All rows of a side; the features of one row come one after the other.",
         synchronises="One barrier after the users and one after the items of each epoch.",
         conflicts="None: a row has one writer, and the other side is only read.",

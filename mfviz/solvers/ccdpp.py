@@ -44,6 +44,7 @@ class CCDPP(Featurewise):
         r"R = \hat R - w h^\top"
     )
     card = Card(
+        brief="a feature at a time, 2 f barriers",
         parallel="All items of one feature, then all users of it; features come one by one.",
         synchronises="Two barriers for each feature and inner iteration: 2 f inner an epoch.",
         conflicts="None: a row has one writer, and the other side is only read.",

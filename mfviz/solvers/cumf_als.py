@@ -49,6 +49,7 @@ class CuMFALS(DeviceSystems):
         r"\text{items likewise}"
     )
     card = Card(
+        brief="a row a thread block, in batches",
         parallel="A block a row, a thread a tile of its Gram matrix; on the CPU a worker a row.",
         synchronises="The end of each kernel: two a batch of rows, and users before items.",
         conflicts="None: a row has one writer, and the other side is only read.",

@@ -56,6 +56,7 @@ class CuMFCCD(Featurewise):
     )
     backends = ("cpu", "cuda")
     card = Card(
+        brief="rows by length, a stream each bin",
         parallel="All rows of a feature and side; 1 to 128 threads a row, a stream a bin of rows.",
         synchronises="All streams after the items and after the users of a feature: 2 f an epoch.",
         conflicts="None: a row has one writer, and the other side is only read.",

@@ -97,6 +97,7 @@ class CuMFSGD(Solver):
     )
     backends = ("cpu", "cuda")
     card = Card(
+        brief="racing chunks, or a wavefront",
         parallel="Chunks of 128 ratings, or blocks: on a GPU a warp has one, on the CPU a thread.",
         synchronises="At the end of an epoch; a wavefront's worker waits for its next column.",
         conflicts="Racing workers may lose updates; those of a wavefront never meet.",

@@ -35,6 +35,7 @@ class DSSGDC(DualStreams):
         r"0 < \eta < \tfrac{1}{2\mu}"
     )
     card = Card(
+        brief="a side a stream, side by side",
         parallel="All users in one stream and all items in the other, at the same time.",
         synchronises="The end of an epoch; in alternate mode an event between the two kernels.",
         conflicts="No lost updates, as each matrix has one writer; reads may be stale.",

@@ -49,6 +49,7 @@ class DSSGDD(DualStreams):
     )
     buffered = True
     card = Card(
+        brief="copies beside kernels, two streams",
         parallel="Rows of a side within a batch; batches are copied beside the computing ones.",
         synchronises="Events: a batch waits for its copy, a copy for the batch that it replaces.",
         conflicts="No lost updates, as each matrix has one writer; reads may be stale.",

@@ -44,6 +44,7 @@ class DSGD(StratifiedSGD):
         r"\text{for } (u,i) \in Z_s,\ s = 1..d"
     )
     card = Card(
+        brief="strata of blocks, barriers between",
         parallel="The d blocks of a stratum: they share no user and no item.",
         synchronises="All workers wait at a barrier after each of the d strata of an epoch.",
         conflicts="None while the barrier is on; unequal blocks cost waiting instead.",

@@ -54,6 +54,7 @@ class FAMPSGD(MSGD):
         r",\quad s_{ui} \leftarrow s_{ui} + e^2,\quad q_i\ \text{likewise}"
     )
     card = Card(
+        brief="rows at once, fractional steps",
         parallel="All rows of a side; on a GPU a warp, or a part of one, has a row.",
         synchronises="The end of each kernel: two barriers an epoch, as MSGD.",
         conflicts="None: a row and the sums of its ratings have one writer.",

@@ -73,6 +73,7 @@ class FPSGD(Solver):
         r"G_u \leftarrow G_u + \tfrac{1}{k}\lVert g_p\rVert^2\quad\text{(the same for } q_i)"
     )
     card = Card(
+        brief="free-block scheduler, no barrier",
         parallel="Free blocks of a grid: busy ones share no row block and no column block.",
         synchronises="A short lock at each choice of a block; all pause after d² blocks.",
         conflicts="None; a worker may have to wait for a free block where the grid is small.",

@@ -61,6 +61,7 @@ class GPUSGD(StratifiedSGD):
     reconstruction = True
     reshuffles = False
     card = Card(
+        brief="strata of blocks and of threads",
         parallel="G thread blocks of T threads: all blocks of a stratum, a rating a thread.",
         synchronises="A barrier of each thread block after each of T strata; a kernel for each of "
         "G: d = G T barriers an epoch.",

@@ -60,6 +60,7 @@ class Hogwild(BiasedSolver):
         r"q_i \leftarrow q_i + \gamma (e\,p_u - \lambda q_i)\quad\text{by all workers at once}"
     )
     card = Card(
+        brief="races on one model, no lock",
         parallel="Ratings: each worker has a share of them and writes to the one shared model.",
         synchronises="Only at the end of an epoch, to look at the model; never within it.",
         conflicts="Two workers may write one row at a time; some updates are lost or stale.",

@@ -66,6 +66,7 @@ class MinibatchSGD(BiasedSolver):
         r"(e_{ui} p_u - \lambda q_i)\quad\text{all at the old } P, Q"
     )
     card = Card(
+        brief="batches, dealt by owner of a row",
         parallel="The ratings of a batch for their errors, then the rows that it hits.",
         synchronises="Three barriers a batch; of a small one a worker makes all, the others wait.",
         conflicts="None: sums of a row are made by the worker that owns the row.",

@@ -61,6 +61,7 @@ class MSGD(TwoCopies):
     )
     reconstruction = True
     card = Card(
+        brief="rows at once, two barriers",
         parallel="All rows of a side; on a GPU a warp, or a part of one, has a row.",
         synchronises="The end of each kernel: two barriers an epoch.",
         conflicts="None: a row has one writer, and the other side is only read.",

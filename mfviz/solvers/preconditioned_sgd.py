@@ -54,6 +54,7 @@ class PreconditionedSGD(BiasedSolver):
         r"\tfrac{\gamma}{\lVert q_i \rVert^2 + \lambda} (e\,q_i - \lambda p_u)"
     )
     card = Card(
+        brief="serial, whitened steps",
         parallel="Nothing: one thread visits one rating after the other.",
         synchronises="Nothing waits; the two inverses are computed once an epoch.",
         conflicts="None; each visit sees the result of all visits before it.",

@@ -41,6 +41,7 @@ class SGD(BiasedSolver):
         r"q_i \leftarrow q_i + \gamma (e\,p_u - \lambda q_i)"
     )
     card = Card(
+        brief="serial, one rating at a time",
         parallel="Nothing: one thread visits one rating after the other.",
         synchronises="Nothing waits for anything.",
         conflicts="None; each visit sees the result of all visits before it.",

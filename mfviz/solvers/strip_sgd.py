@@ -69,6 +69,7 @@ class StripSGD(BiasedSolver):
         r"p_u \leftarrow p_u + \gamma \textstyle\sum_{j=1}^{4} (e_j\,q_j - \lambda p_u)"
     )
     card = Card(
+        brief="Latin square of strips, T barriers",
         parallel="A Latin square: in each round every worker has users and items of its own.",
         synchronises="All workers wait at a barrier after each of the T rounds of an epoch.",
         conflicts="None; groups of items have equal rating mass, so that waits are short.",

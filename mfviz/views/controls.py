@@ -25,6 +25,8 @@ from mfviz.views.values import write
 
 __all__ = ["Drawer"]
 
+NO_SECOND = '<div class="help line">no second run</div>'
+
 
 class Drawer:
     """The controls of a page.
@@ -138,9 +140,7 @@ class Drawer:
         self.compare.value = names.get(settings.solvers["B"], NONE)
         for slot, shown in (("A", self.card_a), ("B", self.card_b)):
             key = settings.solvers[slot]
-            line = escape(_one_line(settings.registry[key])) if key else "no second run"
-            shown.set(f'<div class="help line" title="{line}">{line}</div>')
-
+            shown.set(_card_line(settings.registry[key]) if key else NO_SECOND)
             self._refresh_backend(slot)
 
     def _refresh_backend(self, slot: str) -> None:
@@ -312,7 +312,9 @@ class Drawer:
             self.session.host.later(lambda: self.desk.edit(key, value))
 
 
-def _one_line(cls: Any) -> str:
-    """What a solver is like in a few words: what is parallel, and where it runs."""
-    first = cls.card.parallel.split(". ")[0].rstrip(".")
-    return f"{first} · {', '.join(b.upper() for b in cls.backends)}"
+def _card_line(cls: Any) -> str:
+    """What a solver is like in a few words, and in more of them as a tooltip."""
+    card, backends = cls.card, cls.backends
+    where = f" · {backends[0].upper()}" if len(backends) == 1 else ""  # of several one is chosen
+    more = escape(f"Parallel: {card.parallel} Synchronises: {card.synchronises}")
+    return f'<div class="help line" title="{more}">{escape(card.brief)}{where}</div>'

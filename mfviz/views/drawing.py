@@ -64,8 +64,9 @@ class Drawing:
         pairs = [(track.letter, track.history) for track in tracks]
         for at, figure in enumerate(self.figures):
             if anew or not busy or now >= self._due.get(at, 0.0):
-                self._due[at] = now + figure.period * (RARE_SHARE if rarely else 1.0)
                 self.host.guard(partial(_draw, figure, pairs if anew else None))()
+                wait = figure.period * (RARE_SHARE if rarely else 1.0)
+                self._due[at] = now + (0.0 if figure.empty else wait)
 
     def settle(self) -> None:
         """Nothing moves any more: what could wait is done now."""

@@ -149,6 +149,11 @@ class LiveFigure(ABC):
         self._refresh()
 
     @property
+    def empty(self) -> bool:
+        """Whether there is nothing to see yet but the invitation."""
+        return not len(next(iter(self.source.data.values())))
+
+    @property
     @abstractmethod
     def summary(self) -> str:
         """One sentence that says what the figure shows."""

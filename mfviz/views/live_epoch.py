@@ -124,6 +124,11 @@ class EpochFigure:
         self._refresh()
 
     @property
+    def empty(self) -> bool:
+        """Whether no epoch is over yet."""
+        return not self.shown
+
+    @property
     def summary(self) -> str:
         """One sentence that says what the figure shows."""
         parts = [

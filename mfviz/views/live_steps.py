@@ -8,6 +8,7 @@ from typing import Any
 
 import holoviews as hv
 import holoviews.plotting.bokeh  # registers the backend
+import numpy as np
 import panel as pn
 from bokeh.core.properties import value
 from bokeh.models import (
@@ -32,6 +33,7 @@ from mfviz.views.live_parts import dress, equip, frame_size, put_source, refill,
 
 __all__ = ["MemorySteps", "StepsFigure"]
 
+DOT = 4  # px, radius of a sample
 NOMINAL = (600.0, 200.0)  # frame in pixels until the browser tells it
 BLANK = (math.nan, 0.0, "", "black", "normal", "center")  # a word that is not shown
 AMOUNT = "return Number(tick.toPrecision(4)).toLocaleString('en') + (tick === 0 ? '' : ' MiB')"
@@ -87,6 +89,11 @@ class StepsFigure:
         self._draw()
         return True
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was held yet."""
+        return not self.steps.levels
+
     def settle(self) -> None:
         """Nothing moves any more; there is nothing left to do."""
 
@@ -119,7 +126,7 @@ class StepsFigure:
             renderer.glyph.update(x="x", y="y")
         columns = ("x", "y", "amount", "where")
         samples = ColumnDataSource({c: [] for c in columns}, name=f"steps-{self.letter}-samples")
-        self._dots = figure.add_glyph(samples, Scatter(x="x", y="y", size=8, line_width=1.5))
+        self._dots = figure.add_glyph(samples, Scatter(x="x", y="y", size=2 * DOT, line_width=1.5))
         self._hover = HoverTool(renderers=[self._dots], show_arrow=False)
         figure.add_tools(self._hover)
         self.words = ColumnDataSource(
@@ -204,7 +211,7 @@ class StepsFigure:
             )  # fmt: skip
 
     def _write_words(self) -> None:
-        """Name the bands that have room for it, in their middle."""
+        """Name the bands that have room for it, in their middle, and no sample on it."""
         wide, high = self._frame_size()
         top, end = self.steps.top_bytes, float(self.figure.x_range.end or 1.0)
         rows: list[tuple[Any, ...]] = []
@@ -219,12 +226,19 @@ class StepsFigure:
                 names = [f"{part} {mib_text(size)}", *style.MEMORY_LABELS[part]]
                 fitting = (name for name in names if text_width(name, 12) + 8 <= room)
                 text = next(fitting, "") if size * high / top >= 16 else ""
-                if text:
+                x, y = (left + right) / 2, below + size / 2
+                if text and not self._dotted(x, y, text_width(text, 12)):
                     ink = style.readable(style.MEMORY[self.theme][part])
-                    y = (below + size / 2) / MIB
-                    rows.append(((left + right) / 2, y, text, ink, "normal", "center"))
+                    rows.append((x, y / MIB, text, ink, "normal", "center"))
                 below += size
         refill(self.words, rows, BLANK)
+
+    def _dotted(self, x: float, y: float, words: float) -> bool:
+        """Tell whether a sample lies on words, so many pixels wide, at seconds and bytes."""
+        wide, high = self._frame_size()
+        off = np.abs(self.steps.samples - (x, y))
+        near = (off * (wide / float(self.figure.x_range.end), high / self.steps.top_bytes)).T
+        return bool(((near[0] < words / 2 + DOT) & (near[1] < 6 + DOT)).any())
 
     def _frame_size(self) -> tuple[float, float]:
         return frame_size(self.figure, NOMINAL)
@@ -238,6 +252,4 @@ def _label(**settings: Any) -> Label:
 
 
 def _nothing() -> tuple[Any, Any, Any]:
-    import numpy as np
-
     return np.empty(0), {}, np.empty((0, 2))

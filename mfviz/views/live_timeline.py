@@ -116,7 +116,7 @@ class LiveTimeline(LiveFigure):
     @property
     def caption(self) -> str:
         """Window, clocks, and how many older spans are not drawn."""
-        if not self.tracks:
+        if self.empty:
             return "what every worker does, and what it waits for"
         text = f"last {self._window_text()} of each run, pauses and evaluation cut out; "
         text += "▾ end of an epoch"

@@ -32,7 +32,7 @@ KINDS = {
     "h2d": "to device", "kernel": "kernel", "d2h": "from device", "host": "host", "wait": "waits",
 }  # fmt: skip
 NOTHING = "–"
-Figure = tuple[str, str, str]  # number, unit, what it is a share of
+Figure = tuple[str, str, str, str]  # number, unit, what it is a share of: in short, and the rest
 Limits = Mapping[str, float]
 NOT_MEASURED: Limits = {}
 
@@ -138,29 +138,29 @@ def how_computed(shown: Sequence[Shown], limits: Limits = NOT_MEASURED) -> str:
 
 def _overlap(facts: EpochFacts) -> Figure:
     if math.isfinite(facts.overlap.share):
-        return _percent(facts.overlap.share), "%", "of the shorter of copying and computing"
+        return _percent(facts.overlap.share), "%", "of the shorter", " of copying and computing"
     if len(facts.lanes) < 2 or not math.isfinite(facts.together.share):
-        return NOTHING, "", "one lane that copies nothing"
-    return _percent(facts.together.share), "%", "of busy time two lanes or more work"
+        return NOTHING, "", "one lane", " that copies nothing"
+    return _percent(facts.together.share), "%", "of busy time", " two lanes or more work"
 
 
 def _idle(facts: EpochFacts) -> Figure:
-    note = f"of lane time; nothing at work {_percent(facts.nothing_share)} % of the epoch"
-    return _percent(facts.idle_share), "%", note
+    rest = f"; nothing at work {_percent(facts.nothing_share)} % of the epoch"
+    return _percent(facts.idle_share), "%", "of lane time", rest
 
 
 def _moved(s: Shown, limit: float) -> Figure:
     facts, cost = s.facts, cost_of(s.history)
-    notes, number = [], math.nan
+    short, notes, number = "", [], math.nan
     if math.isfinite(facts.copied_per_second):
-        number = facts.copied_per_second
-        notes.append(f"while copying, {bytes_text(facts.copied_bytes)} an epoch")
+        number, short = facts.copied_per_second, "while copying"
+        notes.append(f", {bytes_text(facts.copied_bytes)} an epoch")
     if cost is not None and facts.kernel_ns:
         kernels = 1e9 * cost.bytes / facts.kernel_ns
         flops = f"{number_text(cost.flops / facts.kernel_ns)} GFLOP/s"
         if math.isnan(number):
-            number = kernels
-            notes.append(f"in kernels by formula, {flops}")
+            number, short = kernels, "in kernels"
+            notes.append(f" by formula, {flops}")
         else:
             notes.append(f"kernels {number_text(kernels / 1e9)} GB/s, {flops} by formula")
         if math.isfinite(limit):
@@ -168,32 +168,32 @@ def _moved(s: Shown, limit: float) -> Figure:
                 f"{_percent(kernels / limit)} % of the {limit / 1e9:.0f} GB/s that memory gives"
             )
     if math.isnan(number):
-        return NOTHING, "", "no formula is known for this solver"
-    return number_text(number / 1e9), "GB/s", "; ".join(notes)
+        return NOTHING, "", "no formula", " is known for this solver"
+    return number_text(number / 1e9), "GB/s", short, "; ".join(notes)
 
 
 def _updates(facts: EpochFacts) -> Figure:
     if not math.isfinite(facts.per_second_in_kernels):
-        return NOTHING, "", "no kernel tells its ratings"
+        return NOTHING, "", "no ratings", " told by its kernels"
     number, _, unit = rate_text(facts.per_second_in_kernels).partition(" ")
     over = rate_text(facts.per_second)
-    return number, f"{unit}/s", f"in kernels; {over}/s over the epoch"
+    return number, f"{unit}/s", "in kernels", f"; {over}/s over the epoch"
 
 
 def _epoch(s: Shown) -> Figure:
     number, unit = _ms(s.facts.solve_ns).split(" ")
-    note = f"solve time, epoch {s.facts.epoch} of {s.history.params.get('epochs', '?')}"
+    rest = f", epoch {s.facts.epoch} of {s.history.params.get('epochs', '?')}"
     if s.facts.copied_bytes:
-        note += f"; one stream: {_ms(sum(s.facts.ops_ns.values()))}, modelled"
-    return number, unit, note
+        rest += f"; one stream: {_ms(sum(s.facts.ops_ns.values()))}, modelled"
+    return number, unit, "solve time", rest
 
 
-def _figure(letter: str, number: str, unit: str, note: str, *, alone: bool) -> str:
-    kind = "one" if alone else "several"
-    mark = "" if alone else chip(letter)
+def _figure(letter: str, number: str, unit: str, short: str, rest: str, *, alone: bool) -> str:
+    """One run's line: where several stand below each other, the words in short."""
+    kind, mark, words = ("one", "", short + rest) if alone else ("several", chip(letter), short)
     return (
-        f'<div class="{kind}" title="{escape(note)}">{mark}<b>{number}</b><i>{unit}</i>'
-        f"<span>{escape(note)}</span></div>"
+        f'<div class="{kind}" title="{escape(short + rest)}">{mark}<b>{number}</b><i>{unit}</i>'
+        f"<span>{escape(words)}</span></div>"
     )
 
 

@@ -67,6 +67,7 @@ class TestDeclared:
         assert all((cls.title, cls.paper, cls.equations, cls.backends, cls.__doc__))
         for name in Card.__dataclass_fields__:
             assert len(getattr(cls.card, name)) > 10, f"card.{name} is blank"
+        assert len(cls.card.brief) <= 36, "it stands on a line of the drawer"
 
     def test_is_made_of_bounded_documented_settings(self, key: str) -> None:
         cls = registry()[key]

@@ -84,7 +84,7 @@ class FakeFigure:
     """Counts what a session asks of a figure."""
 
     def __init__(self) -> None:
-        self.period = 0.0
+        self.period, self.empty = 0.0, False
         self.shown: list[list[str]] = []
         self.updates = 0
 

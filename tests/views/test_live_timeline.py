@@ -141,6 +141,19 @@ def test_spans_that_are_not_drawn_are_counted(monkeypatch):
     assert f"{total - 40:,} older spans not drawn" in live.caption
 
 
+def test_an_empty_timeline_tells_no_window_and_misses_no_spans():
+    live, history = LiveTimeline(), History()
+    live.show([("A", make_history(epochs=2))])
+    live.show([("A", history)])
+    for event in make_events(epochs=2):
+        history.feed([event])
+    assert live.empty
+    assert "last" not in live.caption
+    assert "older" not in live.caption
+    live.update()
+    assert live.caption.startswith("last ")
+
+
 def test_many_lanes_become_thin_and_lose_their_words():
     live = LiveTimeline()
     live.show([("A", make_history(epochs=2, workers=64))])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from mfviz.backends import cuda
@@ -160,6 +162,20 @@ def test_bands_are_named_where_they_are_high_enough():
     figure = StepsFigure("A")
     figure.show([("A", make_history(epochs=2))])
     assert [t for t in figure.words.data["text"] if t] == ["P 0.0038", "Q 0.0019"]
+
+
+def test_a_band_loses_its_name_where_a_sample_of_the_process_lies_on_it():
+    figure = StepsFigure("A")
+    figure.show([("A", make_history(epochs=2))])
+    words = figure.words.data
+    at = words["text"].index("P 0.0038")
+    x, y = words["x"][at], words["y"][at] * MIB
+    aside = 0.45 * figure.steps.end_s  # px are seconds here
+    for dx, there in ((0.0, False), (aside, True)):
+        figure.steps = replace(figure.steps, samples=np.array([[x + dx, y]]))
+        figure._write_words()
+        assert ("P 0.0038" in figure.words.data["text"]) == there
+        assert "Q 0.0019" in figure.words.data["text"]
 
 
 def test_both_runs_stand_side_by_side_and_follow_the_theme():

@@ -329,6 +329,19 @@ def test_at_full_speed_dear_figures_are_drawn_less_often_still():
         assert (dear.updates, plain.updates) == (times, 20)
 
 
+def test_a_dear_figure_that_shows_nothing_yet_does_not_wait():
+    host = HeadlessHost()
+    drawing = Drawing(host)
+    dear = FakeFigure()
+    dear.period, dear.empty = 0.25, True
+    drawing.figures = [dear]
+    for at in range(10):
+        dear.empty = at < 4
+        host.advance(0.1)
+        drawing.draw([], busy=True, rarely=True)
+    assert dear.updates == 5, "it waits once it has drawn something"
+
+
 def test_a_fresh_run_is_drawn_once_it_has_something_to_show_or_a_little_later():
     stage = Stage(compare="")
     (first,) = stage.run()[:1]
