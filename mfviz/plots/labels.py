@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ __all__ = ["Box", "Item", "place", "text_width"]
 
 NARROW = set("ijlftrI.,:;'|!()[] /-1")
 WIDE = set("mwMW@%&")
+DISORDER = 30.0  # as bad as to cover some 30 px of a curve
 
 
 def text_width(text: str, size: float = 13.0, bold: bool = False) -> float:
@@ -76,18 +78,52 @@ def place(
     Returns
     -------
     list of Box
-        Inside the frame and free of overlap as long as there is room at all.
+        Inside the frame and free of overlap as long as there is room at all; of two below each
+        other the upper one belongs to the upper point, unless it would cover more.
     """
     points = np.empty((0, 2)) if curves is None else curves
     placed = [(b.x0, b.y0, b.x1, b.y1) for b in taken]
-    result = []
+    result: list[Box] = []
     for item in items:
         boxes, effort = _candidates(item, width, height)
-        cost = effort + 400.0 * _covered(boxes, placed) + 6.0 * _inside(boxes, points)
+        cost = effort + _hidden(boxes, placed, points)
         best = boxes[int(np.argmin(cost))]
         placed.append((best[0], best[1], best[2], best[3]))
         result.append(Box(*(float(v) for v in best)))
+    _untangle(items, result, points, taken)
     return result
+
+
+def _untangle(
+    items: Sequence[Item],
+    boxes: list[Box],
+    points: npt.NDArray[np.float64],
+    taken: Sequence[Box],
+) -> None:
+    """Exchange labels that stand below each other in the wrong order."""
+    for a, b in combinations(range(len(items)), 2):
+        one, two = boxes[a], boxes[b]
+        beside = one.x1 < two.x0 or two.x1 < one.x0
+        if beside or (items[a].y - items[b].y) * (one.y0 - two.y0) >= 0:
+            continue
+        swapped = [Box(one.x0, two.y0, one.x1, two.y1), Box(two.x0, one.y0, two.x1, one.y1)]
+        others = [box for at, box in enumerate(boxes) if at not in (a, b)] + list(taken)
+        around = [(box.x0, box.y0, box.x1, box.y1) for box in others]
+        old, new = (
+            _hidden(np.array([(b.x0, b.y0, b.x1, b.y1) for b in pair]), around, points).sum()
+            for pair in ((one, two), swapped)
+        )
+        if new <= old + DISORDER:
+            boxes[a], boxes[b] = swapped
+
+
+def _hidden(
+    boxes: npt.NDArray[np.float64],
+    placed: Sequence[tuple[float, float, float, float]],
+    points: npt.NDArray[np.float64],
+) -> npt.NDArray[np.float64]:
+    """How bad it is what each box covers."""
+    return 400.0 * _covered(boxes, placed) + 6.0 * _inside(boxes, points)
 
 
 def _candidates(

@@ -149,6 +149,11 @@ class LiveMemory(LiveFigure):
     def _never_visible(self) -> Any:
         return (self.figure.xaxis[0], self.figure.yaxis[0])
 
+    def _reload(self, room: int) -> None:
+        for renderer, _, _ in self._samples.values():
+            renderer.view.filter.indices = []  # BokehJS would look for rows that are gone
+        super()._reload(room)
+
     # --- what is not streamed ---------------------------------------------------------------
 
     def _refresh(self) -> None:

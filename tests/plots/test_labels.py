@@ -64,3 +64,15 @@ def test_taken_places_stay_free():
 def test_text_width_grows_with_text_size_and_weight():
     assert text_width("A FPSGD") < text_width("A FPSGD test")
     assert text_width("abc", 11) < text_width("abc", 13) < text_width("abc", 13, bold=True)
+
+
+def test_of_two_labels_below_each_other_the_upper_belongs_to_the_upper_point():
+    lower, upper = Item(630, 104, 200), Item(400, 100, 220, extended=True)
+    dotted = np.column_stack([np.arange(400, 640, 6.0), np.full(40, 100.0)])
+    x = np.linspace(0, 630, 200)
+    falling = np.column_stack([x, 104 - 80 * np.exp(-x / 100)])
+    curves = np.concatenate([dotted, falling])
+    for wanted in ([lower, upper], [upper, lower]):
+        boxes = dict(zip(wanted, place(wanted, WIDTH, HEIGHT, curves), strict=True))
+        assert boxes[upper].y1 <= boxes[lower].y0
+        assert not any(b.y0 < 100 < b.y1 for b in boxes.values()), "the line crosses no words"

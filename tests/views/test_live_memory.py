@@ -108,3 +108,21 @@ def test_a_figure_of_a_narrow_window_says_it_in_fewer_words(monkeypatch):
     monkeypatch.setattr(live, "nominal", (165, 92))
     live.show([("A", history(rise=90_000_000))])
     assert "model 84 MB · ● +90 MB" in live.words.data["text"]
+
+
+def test_the_circle_never_points_at_a_row_that_is_gone():
+    live = LiveMemory()
+    live.show([("A", history(30_000_000)), ("B", history(30_000_000, run="s"))])
+    views = [renderer.view for renderer, _, _ in live._samples.values()]
+    assert all(view.filter.indices for view in views)
+    told = []
+
+    def look(attr, old, new):
+        told.append(max((at for v in views for at in v.filter.indices), default=-1))
+        assert told[-1] < len(new["run"])
+
+    live.source.on_change("data", look)
+    live.show([("A", History())])
+    live.show([("A", history(30_000_000))])
+    assert told == [-1, -1]
+    assert views[0].filter.indices
