@@ -3,6 +3,9 @@
 Building a page keeps the server busy for about a second, in which the browser would only wait. The
 head is the same for everybody: sent ahead, its scripts load and its first words are on the screen
 meanwhile. So does the code of Material's components, which would be asked for last.
+
+A page begins in the theme of its reader's system. A browser tells that only when it is asked to,
+so the first request of one that can is answered with that question alone; it comes again at once.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ from bokeh.server.urls import per_app_patterns
 from panel.io.server import DocHandler
 from tornado.log import access_log
 
+from mfviz.views.host import THEME_HINT, wished_theme
+
 __all__ = ["EarlyHead", "install"]
 
 # While a page is built nobody hands out scripts: the browser gets them first. It may have them
@@ -22,6 +27,14 @@ __all__ = ["EarlyHead", "install"]
 ASK_S, MOST_S = 0.1, 0.6
 END = "<body>\n"
 AGAIN = "<script>location.reload()</script>"
+# A browser that asks again does not look at this; one that does not is told to ask for a theme.
+ASK = """<!doctype html><title>mfviz explorer</title><script>
+const url = new URL(location)
+const dark = matchMedia("(prefers-color-scheme: dark)").matches
+url.searchParams.set("theme", dark ? "dark" : "light")
+location.replace(url)
+</script>
+"""
 AHEAD = """<link rel="preload" as="fetch" crossorigin="anonymous" href="{0}">
 <script>importShim("{0}");{1}</script>
 """
@@ -44,6 +57,12 @@ class EarlyHead(DocHandler):  # type: ignore[misc]  # Panel has no types
 
     async def get(self, *args: Any, **kwargs: Any) -> None:
         """Send the head if it is known, and the rest once it is built."""
+        for name in ("Accept-CH", "Critical-CH", "Vary"):
+            self.set_header(name, THEME_HINT)
+        if self._can_tell:
+            self.set_header("Cache-Control", "no-store")
+            self.finish(ASK)
+            return
         head = self.heads.get(self._theme, "")
         if head and self.current_user:
             self.set_header("Content-Type", "text/html")
@@ -72,8 +91,16 @@ class EarlyHead(DocHandler):  # type: ignore[misc]  # Panel has no types
             now = time.monotonic()
 
     @property
+    def _can_tell(self) -> bool:
+        """Whether the browser gives hints, but not yet this one, and no theme is asked for."""
+        headers = self.request.headers
+        hints = "Sec-CH-UA" in headers and THEME_HINT not in headers
+        return hints and not self.get_argument("theme", "")
+
+    @property
     def _theme(self) -> str:
-        return "dark" if self.get_argument("theme", "") == "dark" else "light"
+        asked = self.get_argument("theme", "") or wished_theme(self.request.headers)
+        return "dark" if asked == "dark" else "light"
 
 
 def _ahead() -> str:

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 __all__ = [
+    "THEME_HINT",
     "Host",
     "NotebookHost",
     "ScriptHost",
@@ -25,10 +26,12 @@ __all__ = [
     "Ticker",
     "here",
     "load_extension",
+    "wished_theme",
 ]
 
 JOIN_S = 60  # how long a browser may take to join the session that was built for it
 JOINED_S = 0.25  # between two looks whether it did
+THEME_HINT = "Sec-CH-Prefers-Color-Scheme"  # W3C, User Preference Media Features Client Hints
 Callback = Callable[[], None]
 log = logging.getLogger(__name__)
 
@@ -43,6 +46,16 @@ def guarded(callback: Callback) -> Callback:
             log.exception("a callback of the page failed")
 
     return call
+
+
+def wished_theme(headers: Mapping[str, str]) -> str:
+    """Return the theme that a browser's system asks for, by the headers of its request.
+
+    It is "light" where nothing is told: not all browsers have the hint, and none sends it unless
+    asked to.
+    """
+    told = {name.lower(): text for name, text in headers.items()}  # servers spell names anew
+    return "dark" if told.get(THEME_HINT.lower(), "").strip('"') == "dark" else "light"
 
 
 class Ticker:
@@ -103,9 +116,12 @@ class Host(ABC):
         Seconds between two looks at what moves.
     unheard : callable
         Tells whether nobody listens yet: then nothing need move.
+    theme : str
+        "light" or "dark", as the reader's system has it.
     """
 
     kind: str = ""
+    theme: str = "light"
     tick_s: float = 0.05
     unheard: Callable[[], bool] = staticmethod(lambda: False)
 
@@ -173,6 +189,7 @@ class ServerHost(Host):
         self._loop: IOLoop | None = IOLoop.current()  # None once the page is gone
         self.doc = pn.state.curdoc
         self.location = pn.state.location
+        self.theme = wished_theme(pn.state.headers)
         arguments = pn.state.session_args or {}
         super().__init__(
             {

@@ -85,7 +85,7 @@ class View:
         query = host.query
         self._loaded = False
         self._when_loaded: list[Callable[[], None]] = []
-        asked = query.get("theme", (defaults or {}).get("theme"))
+        asked = query.get("theme", (defaults or {}).get("theme", host.theme))
         self.theme = "dark" if asked == "dark" else "light"
         self._take_page_settings(query)
         self.board = Board(self.session, self.theme, query)
@@ -165,8 +165,8 @@ class View:
         found |= self.board.query()
         if session.unit != "epoch":
             found["step"] = session.unit
-        if self.theme == "dark":
-            found["theme"] = "dark"
+        if self.theme != self.host.theme:
+            found["theme"] = self.theme
         found |= self.pages.query()
         ids = [track.run_id for track in session.pair if not track.demo and track.run_id]
         if ids:
@@ -239,6 +239,8 @@ def build(host: Host, defaults: Mapping[str, Any] | None = None) -> Any:
         Its ``view`` attribute is the :class:`View`.
     """
     view = View(host, defaults)
+    if isinstance(host, ServerHost):  # Panel itself would look in the address alone
+        pn.config.theme = "dark" if view.theme == "dark" else "default"
     bar = AppBar(view.session, view.act, view.query, view.when_loaded)
     page = pmui.Page(
         title="mfviz explorer", header=[bar.view], sidebar=view.drawer.view,

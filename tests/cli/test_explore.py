@@ -7,14 +7,17 @@ import urllib.error
 import urllib.request
 from http.cookiejar import CookieJar
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from panel.io.server import DocHandler
+from tornado.httputil import HTTPHeaders
 
 from mfviz import browser, serve
 from mfviz.early_head import EarlyHead
 from mfviz.errors import MfvizError, ParameterError
+from mfviz.views.host import THEME_HINT
 
 
 @pytest.fixture
@@ -98,9 +101,46 @@ def test_the_page_is_served_on_this_machine(port: int) -> None:
         assert again.count("importShim(") == 1, "components are loaded ahead"
         assert "_get_css_value" in again, "Bokeh is eased before it draws"
         assert fetch(url.rsplit("/", 1)[0] + "/")[0] == 200
+        dark = _asked(url, {"Sec-CH-UA": "any", "Sec-CH-Prefers-Color-Scheme": '"dark"'})
+        chosen = _asked(f"{url}?theme=dark", {"Sec-CH-UA": "any"})
+        light = _asked(f"{url}?theme=light", {"Sec-CH-Prefers-Color-Scheme": "dark"})
+        assert ":root { color-scheme: dark" in dark
+        assert dark.split("<body>")[0] == chosen.split("<body>")[0]
+        assert light.split("<body>")[0] == text.split("<body>")[0]
         with pytest.raises(ParameterError, match="taken"):
             serve.free_port(port)
     assert serve.free_port(port) == port
+
+
+def _asked(url: str, headers: dict[str, str]) -> str:
+    """The page as a browser gets it whose request has these headers."""
+    request = urllib.request.Request(url, headers=headers)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        assert answer.headers["Critical-CH"] == answer.headers["Accept-CH"] == THEME_HINT
+        return str(answer.read().decode())
+
+
+@pytest.mark.parametrize(
+    ("headers", "asked", "again", "theme"),
+    [
+        ({}, "", False, "light"),
+        ({"Sec-CH-UA": "any"}, "", True, "light"),
+        ({"Sec-CH-UA": "any"}, "dark", False, "dark"),
+        ({"Sec-CH-UA": "any", "Sec-CH-Prefers-Color-Scheme": "dark"}, "", False, "dark"),
+        ({"Sec-CH-UA": "any", "Sec-CH-Prefers-Color-Scheme": "dark"}, "light", False, "light"),
+    ],
+)
+def test_a_browser_that_can_tell_its_theme_is_asked_once(
+    headers: dict[str, str],
+    asked: str,
+    again: bool,
+    theme: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(EarlyHead, "get_argument", lambda self, name, default: asked or default)
+    page: Any = object.__new__(EarlyHead)
+    page.request = SimpleNamespace(headers=HTTPHeaders(headers))
+    assert (page._can_tell, page._theme) == (again, theme)
 
 
 def test_a_page_that_begins_in_another_way_is_loaded_again(

@@ -153,7 +153,9 @@ def opening(chromium: Any, served: tuple[str, Path]) -> Iterator[Any]:
         page.on("pageerror", lambda error: desk.errors.append(str(error)))
         page.on(
             "console",
-            lambda message: desk.errors.append(message.text) if message.type == "error" else None,
+            lambda message: (
+                desk.errors.append(message.text) if message.type in ("error", "warning") else None
+            ),
         )
         page.on(
             "request",

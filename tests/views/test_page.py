@@ -12,7 +12,7 @@ from mfviz.plots.style import TOKENS
 from mfviz.resources import asset
 from mfviz.views.board import Board
 from mfviz.views.headless import HeadlessHost
-from mfviz.views.host import NotebookHost, ScriptHost, here
+from mfviz.views.host import NotebookHost, ScriptHost, here, wished_theme
 from mfviz.views.keys import KEYS
 from mfviz.views.page import PAGE_NAMES, View, build
 from mfviz.views.session import PACES
@@ -192,6 +192,27 @@ def test_a_click_on_an_earlier_run_shows_it_and_takes_it_away_again(instant):
         grid._handle_msg(nonsense)
     stage.host.advance(1.0)
     assert not stage.session.chosen
+
+
+@pytest.mark.parametrize(
+    ("told", "theme"),
+    [({}, "light"), ({"Sec-Ch-Prefers-Color-Scheme": '"dark"'}, "dark"),
+     ({"sec-ch-prefers-color-scheme": "light"}, "light")],
+)  # fmt: skip
+def test_a_page_begins_in_the_theme_of_the_system_and_its_address_tells_another(
+    told, theme, instant
+):
+    host = HeadlessHost()
+    host.theme = wished_theme(told)
+    view = View(host)
+    assert view.theme == view.board.rmse.theme == theme
+    assert "theme" not in view.query()
+    other = "light" if theme == "dark" else "dark"
+    view.set_theme(other)
+    assert view.query()["theme"] == other
+    asked = HeadlessHost(f"theme={other}")
+    asked.theme = theme
+    assert View(asked).theme == other
 
 
 def test_both_themes_colour_everything(instant):

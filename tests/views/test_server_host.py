@@ -17,7 +17,8 @@ from mfviz.views.host import ServerHost
 def served() -> ServerHost:
     """A host of a document that has a session; call it on a running loop."""
     doc = Document()
-    request = SimpleNamespace(arguments={}, protocol="http", host="127.0.0.1", uri="/explorer")
+    place = {"protocol": "http", "host": "127.0.0.1", "uri": "/explorer"}
+    request = SimpleNamespace(arguments={}, headers={}, **place)
     context = SimpleNamespace(session=None, request=request, _document=doc)
     doc._session_context = lambda: context
     with set_curdoc(doc):
