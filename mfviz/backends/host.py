@@ -115,12 +115,17 @@ class Crew:
 
     @property
     def busy(self) -> int:
-        """Workers that are still at the task."""
+        """Threads of the crew that are still at the task."""
         return self._busy
 
-    def start(self, task: Callable[[int], None]) -> None:
-        """Have every worker ``w`` call ``task(w)``; returns at once."""
-        self._begin(task, 0)
+    def start(self, task: Callable[[int], None], first: int = 0) -> None:
+        """Have every worker ``w`` from ``first`` on call ``task(w)``; returns at once."""
+        with self._lock:
+            if self._busy:
+                raise RuntimeError("the crew is still at its last task; wait for it first")
+            self._busy, self._error = self.workers - first, None
+        for tasks in self._tasks[first:]:
+            tasks.put(task)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until all workers are done; False if ``timeout`` seconds passed before."""
@@ -134,9 +139,11 @@ class Crew:
 
     def run(self, task: Callable[[int], None]) -> None:
         """Have every worker do a task, the caller being worker 0, and wait for the others."""
-        self._begin(task, 1)
-        self._do(task, 0)
-        self.wait()
+        self.start(task, first=1)
+        try:
+            task(0)
+        finally:
+            self.wait()
 
     def close(self) -> None:
         """End the threads; the crew must be idle or about to be."""
@@ -153,28 +160,15 @@ class Crew:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _begin(self, task: Callable[[int], None], first: int) -> None:
-        """Count all workers as busy and give the task to the threads from ``first`` on."""
-        with self._lock:
-            if self._busy:
-                raise RuntimeError("the crew is still at its last task; wait for it first")
-            self._busy, self._error = self.workers, None
-        for tasks in self._tasks[first:]:
-            tasks.put(task)
-
     def _work(self, worker: int) -> None:
         while (task := self._tasks[worker].get()) is not None:
-            self._do(task, worker)
-
-    def _do(self, task: Callable[[int], None], worker: int) -> None:
-        """Do a worker's part; what it raises is kept for :meth:`wait`."""
-        error: BaseException | None = None
-        try:
-            task(worker)
-        except BaseException as caught:
-            error = caught
-        with self._lock:
-            self._error = self._error or error
-            self._busy -= 1
-            if self._busy == 0:
-                self._lock.notify_all()
+            error: BaseException | None = None
+            try:
+                task(worker)
+            except BaseException as caught:
+                error = caught
+            with self._lock:
+                self._error = self._error or error
+                self._busy -= 1
+                if self._busy == 0:
+                    self._lock.notify_all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -14,6 +15,7 @@ from mfviz.solvers.base import Factors
 
 __all__ = ["rmse", "sum_of_squares"]
 
+LOOK_S = 0.02
 PIECE = 1 << 15  # ratings a kernel call: a few ms at rank 128, so that a pause is heard soon
 
 
@@ -27,11 +29,12 @@ def sum_of_squares(
     ratings : Ratings
     factors : Factors
     crew : Crew
-        Idle; each worker takes pieces of the ratings.
+        Idle; each worker takes pieces of the ratings. The caller is worker 0, since its core has
+        the model in its caches, and will have it there when the training goes on.
     gate : Gate
-        Passed between pieces.
+        Passed between pieces; shut by ``look`` alone.
     look : callable
-        Called every 20 ms while the crew is at it; what it raises ends the evaluation.
+        Called by the caller about every 20 ms; what it raises ends the evaluation.
 
     Returns
     -------
@@ -42,16 +45,27 @@ def sum_of_squares(
     sums = np.zeros(len(starts))
     model = (factors.P, factors.Q, factors.bu, factors.bi, float(factors.mu), float(factors.scale))
 
-    def task(worker: int) -> None:
-        for piece in range(worker, len(starts), crew.workers):
-            if not gate():
-                return
+    pieces = iter(range(len(starts)))  # whoever is free takes the next one
+
+    def add_next() -> bool:
+        piece = next(pieces, None) if gate() else None
+        if piece is not None:
             start = starts[piece]
             stop = min(start + PIECE, ratings.nnz)
             sums[piece] = squared_error(ratings.u, ratings.i, ratings.r, start, stop, *model)
+        return piece is not None
 
-    crew.start(task)
-    while not crew.wait(0.02):
+    def task(worker: int) -> None:
+        while add_next():
+            pass
+
+    crew.start(task, first=1)
+    looked = time.monotonic()
+    while add_next():
+        if time.monotonic() - looked > LOOK_S:
+            look()
+            looked = time.monotonic()
+    while not crew.wait(LOOK_S):
         look()
     return math.fsum(sums)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import threading
 
 import numpy as np
 import pytest
@@ -50,3 +51,34 @@ def test_a_dismissed_gate_sends_the_workers_home() -> None:
     gate.dismiss()
     with Crew(2) as crew:
         assert sum_of_squares(PROBLEM.train, model(), crew, gate, lambda: None) == 0.0
+
+
+def test_the_caller_takes_part_and_looks_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluate, "PIECE", 1)
+    monkeypatch.setattr(evaluate, "LOOK_S", 0.0)
+    threads, looks = set(), []
+
+    def note(*args: object) -> float:
+        threads.add(threading.get_ident())
+        return 1.0
+
+    monkeypatch.setattr(evaluate, "squared_error", note)
+    with Crew(1) as crew:
+        found = sum_of_squares(PROBLEM.train, model(), crew, Gate(), lambda: looks.append(1))
+    assert found == len(looks) == PROBLEM.train.nnz
+    assert threads == {threading.get_ident()}, "alone it needs no other thread"
+
+
+def test_what_the_caller_finds_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluate, "PIECE", 1)
+    monkeypatch.setattr(evaluate, "LOOK_S", 0.0)
+    gate, looks = Gate(), []
+
+    def look() -> None:
+        looks.append(1)
+        gate.dismiss()
+        raise InterruptedError
+
+    with Crew(3) as crew, pytest.raises(InterruptedError):
+        sum_of_squares(PROBLEM.train, model(), crew, gate, look)
+    assert looks == [1]

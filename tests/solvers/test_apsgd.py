@@ -31,9 +31,10 @@ class TakingTurns(Crew):
         super().__init__(len(order))
         self.order = order
 
-    def start(self, task: Callable[[int], None]) -> None:
+    def start(self, task: Callable[[int], None], first: int = 0) -> None:
         for worker in self.order:
-            task(worker)
+            if worker >= first:
+                task(worker)
 
     def wait(self, timeout: float | None = None) -> bool:
         return True
