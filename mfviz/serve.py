@@ -7,6 +7,7 @@ whoever reaches it may start computations.
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib.util
 import os
 import secrets
@@ -117,6 +118,7 @@ def serve(port: int, *, show: bool = False) -> None:
     from mfviz import early_head
 
     early_head.install()
+    gc.disable()  # there is none yet; the first page has it looked for once all is imported
     threading.Thread(target=_import_page, name="mfviz-import", daemon=True).start()
     sys.argv = ["panel", *arguments(port, show=show, token=bool(os.environ.get(TOKEN)))]
     panel()

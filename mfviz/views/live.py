@@ -67,7 +67,9 @@ class LiveFigure(ABC):
         self._seen: list[tuple[Any, ...]] = []
         self._aims: dict[str, deque[tuple[float, float]]] = {}
         self._letters = ["A", "B"]  # runs that have renderers
-        self.source = ColumnDataSource(self.plot.frame([]), name=f"live-{self.plot.key}")
+        self.source = ColumnDataSource(
+            self.plot.frame([]), name=f"live-{self.plot.key}", tags=[{}, {}]
+        )
         refuse_echoes(self.source)
         self.figure: Any = self._make()
         settings = {"sizing_mode": "stretch_both", "min_height": 120, "margin": 0} | pane
@@ -238,6 +240,15 @@ class LiveFigure(ABC):
 
     def _never_visible(self) -> Sequence[Any]:
         return ()
+
+    def _tell_tips(self, *facts: dict[str, str]) -> None:
+        """Hand the tool tips facts about the runs, by letter.
+
+        They travel as tags of the source. In the arguments of a script, beside the source itself,
+        Bokeh would walk all models of the page whenever one of them changed.
+        """
+        if list(facts) != self.source.tags[: len(facts)]:
+            self.source.tags = list(facts)
 
     def _set_height(self, wanted: int) -> int:
         """Make the figure as high as what it shows, and return its height in pixels.

@@ -47,7 +47,6 @@ class LiveRMSE(LiveFigure):
 
     def __init__(self, theme: str = "light", *, x_axis: str = "epoch", **pane: Any) -> None:
         self._x_axis, self._log = x_axis, (False, False)
-        self._names: dict[str, str] = {}
         super().__init__(theme, **pane)
 
     @property
@@ -139,11 +138,9 @@ class LiveRMSE(LiveFigure):
     def _add_hover(self, figure: Any) -> None:
         hit = Scatter(x=self._x_axis, y="train_rmse", size=12, fill_alpha=0, line_alpha=0)
         self._hits = figure.add_glyph(self.source, hit)
-        self._at_x = CustomJSHover(
-            args={"source": self.source, "hit": hit, "names": self._names}, code=AT_X
-        )
+        at_x = CustomJSHover(args={"source": self.source, "hit": hit}, code=AT_X)
         self._hover = HoverTool(
-            renderers=[self._hits], mode="vline", limit=1, formatters={"@run": self._at_x},
+            renderers=[self._hits], mode="vline", limit=1, formatters={"@run": at_x},
             point_policy="follow_mouse", attachment="horizontal", show_arrow=False,
         )  # fmt: skip
 
@@ -194,10 +191,7 @@ class LiveRMSE(LiveFigure):
         frame = self._with_margin(view(self.tracks, self._x_axis, *self._log))
         self._aim("x", frame.x0, frame.x1)
         self._aim("y", frame.y0, frame.y1)
-        names = {letter: f"{letter} {h.title or h.solver}" for letter, h in self.tracks}
-        if names != self._at_x.args["names"]:
-            self._names = names
-            self._at_x.args = {**self._at_x.args, "names": names}
+        self._tell_tips({letter: f"{letter} {h.title or h.solver}" for letter, h in self.tracks})
         sheet = Sheet(frame, *self._frame_size(), *self._log)
         self._ends.write(self.tracks, found, sheet, self._x_axis, self.theme)
 

@@ -39,7 +39,7 @@ for (let i = 0; i < xs.length; i++)
 if (found < 0) return ""
 const rmse = (v) => Number.isFinite(v) ? v.toFixed(3) : "–"
 const [test, train] = [data.test_rmse[found], data.train_rmse[found]]
-return `${names[format] ?? format}  test ${rmse(test)}  train ${rmse(train)}`
+return `${source.tags[0][format] ?? format}  test ${rmse(test)}  train ${rmse(train)}`
   + `  epoch ${data.epoch[found]}, ${data.solve_s[found].toPrecision(3)} s`
 """
 # Time before now, in the unit that suits the axis.
@@ -84,6 +84,7 @@ const many = (v) => v >= 1e9 ? (v / 1e9).toPrecision(3) + " G"
   : v >= 1e6 ? (v / 1e6).toPrecision(3) + " M"
   : v >= 1e3 ? (v / 1e3).toPrecision(3) + " K" : String(Math.round(v))
 const wait = row("op") === "wait"
+const [names, clocks] = source.tags
 const block = (name, text) => {
   if (!text || !["users", "items"].includes(name)) return text ? `, block ${text}` : ""
   const [start, end] = text.split(",")

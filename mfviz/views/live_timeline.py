@@ -228,11 +228,9 @@ class LiveTimeline(LiveFigure):
 
     def _add_hover(self, figure: Any) -> None:
         reasons = {reason: wait_words(reason) for reason in (*STOPS, "barrier", "no-free-block")}
-        self._facts = CustomJSHover(
-            args={"source": self.source, "names": {}, "clocks": {}, "reasons": reasons}, code=FACT
-        )
+        facts = CustomJSHover(args={"source": self.source, "reasons": reasons}, code=FACT)
         self._hover = HoverTool(
-            renderers=[], formatters={"@run": self._facts}, limit=1,
+            renderers=[], formatters={"@run": facts}, limit=1,
             point_policy="follow_mouse", attachment="horizontal", show_arrow=False,
         )  # fmt: skip
         figure.add_tools(self._hover)
@@ -293,8 +291,7 @@ class LiveTimeline(LiveFigure):
         self._aim("x", -self._window, 0.0)
         names = {letter: f"{letter} {h.title or h.solver}" for letter, h in shown}
         clocks = {letter: f"{h.spans[-1].clock} clock" for letter, h in shown}
-        if names != self._facts.args["names"] or clocks != self._facts.args["clocks"]:
-            self._facts.args = {**self._facts.args, "names": names, "clocks": clocks}
+        self._tell_tips(names, clocks)
         running = any(not h.ended for _, h in shown)
         self._now.visible = running
         word = {"now": ["now" if running else "end"]}

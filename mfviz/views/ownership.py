@@ -43,6 +43,12 @@ class Owners:
         self._jobs: dict[tuple[str, ...], _Job] = {}
         self._lock = threading.Lock()
 
+    @property
+    def training(self) -> bool:
+        """Whether a run trains at this moment."""
+        with self._lock:
+            return any(run.status == "running" for job in self._jobs.values() for run in job.runs)
+
     def register(self, runs: Sequence[Any], owner: Hashable) -> None:
         """Note that ``owner`` started these runs together; its ended ones are let go."""
         with self._lock:

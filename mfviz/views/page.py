@@ -7,7 +7,6 @@ kernels are made ready behind it.
 
 from __future__ import annotations
 
-import gc
 import math
 import sys
 from collections.abc import Callable, Mapping
@@ -19,6 +18,7 @@ from bokeh.themes import Theme
 from panel.util import edit_readonly
 
 from mfviz.plots.style import THEMES
+from mfviz.views import garbage
 from mfviz.views.appbar import AppBar
 from mfviz.views.beat import Beat
 from mfviz.views.board import Board
@@ -253,8 +253,10 @@ def build(host: Host, defaults: Mapping[str, Any] | None = None) -> Any:
     )  # fmt: skip
 
     with edit_readonly(page):
-        # Nothing shows it, and to tell it Panel would walk the whole page at each click.
-        page.busy = False
+        # It would follow whether the server is busy: nothing shows that, to tell it Panel would
+        # walk the whole page at each click, and what is followed keeps the page long after it was
+        # closed. So it follows one of its own that stays False.
+        page.busy = page.param.sidebar_resizable
 
     def toggle_theme() -> None:
         with host.hold():
@@ -280,9 +282,7 @@ def serve() -> Any:
     host = here()
     if not isinstance(host, ServerHost):
         return build(host)
-    # Some 350,000 objects stay as long as the server does. To look for garbage among them takes a
-    # fifth of a second, which some page would wait for.
-    readiness().afterwards = gc.freeze
+    readiness().afterwards = garbage.begin
     page = build(host)
     host.doc.theme = Theme(json={"attrs": {name: {} for name in DRESSED}})  # read by the template
     return page.servable()

@@ -31,7 +31,7 @@ class Readiness:
     reason : str
         Why it failed.
     afterwards : callable
-        Called once all kernels are ready, on the thread that compiled them.
+        Called once nothing more will change, on the thread that compiled the kernels.
     """
 
     def __init__(self) -> None:
@@ -74,13 +74,14 @@ class Readiness:
             self.state = "warming"
             self.imported.set()
             self._compile()
-            self.afterwards()
             self.state = "live"
         except Exception as error:
             log.exception("the kernels could not be made ready")
             self.reason = f"{type(error).__name__}: {error}"
             self.state = "failed"
             self.imported.set()
+        finally:
+            self.afterwards()
 
     def _compile(self) -> None:
         from mfviz.experiments.warmup import warm
