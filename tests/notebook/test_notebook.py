@@ -205,6 +205,11 @@ def test_in_jupyterlab_the_curve_moves_while_the_run_goes_on(lab: str, chromium:
         epochs, end = open_and_run(page, f"{lab}/lab/tree/explorer.ipynb", explored)[-1]
         assert epochs == list(range(RECORDED + 1)), epochs
         assert RECORDED <= end < 1.1 * RECORDED
+        # A cell is narrow: what has no room beside the title stands below it.
+        figure = page.locator(".bk-Figure").first.bounding_box()
+        for words in ("log x", "log y"):
+            switch = page.get_by_text(words).bounding_box()
+            assert switch["x"] + switch["width"] <= figure["x"] + figure["width"], words
         assert not wrong
         elsewhere = [url for url in asked if not url.startswith((lab, "data:", "blob:"))]
         assert not elsewhere
