@@ -6,6 +6,7 @@ reason, where they are absent. Nothing but this machine is ever connected to.
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import ipaddress
 import os
@@ -24,6 +25,8 @@ from mfviz import browser as browsers
 settings.register_profile("mfviz", deadline=None, derandomize=True)
 settings.load_profile("mfviz")
 
+gc.disable()  # until all is imported: it stays as long as the tests run
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -41,6 +44,16 @@ def pytest_configure(config: pytest.Config) -> None:
     for plugin, marker in (("pytest_timeout", "timeout"), ("xdist", "xdist_group")):
         if not has(plugin):
             config.addinivalue_line("markers", f"{marker}(value): has no effect without {plugin}")
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage from now on, but seldom, and never at what is there now.
+
+    A full look at what the libraries have made takes longer than most tests.
+    """
+    gc.freeze()
+    gc.enable()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
